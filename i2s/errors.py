@@ -1,0 +1,53 @@
+"""The errors a user can meet.
+
+Each message is one sentence that says what is wrong and what to do. The command prints it and exits with
+the class's `exit_code`; a notebook shows it as the last line of the traceback.
+"""
+
+
+class I2SError(Exception):
+    """Base of every error that the user's input, files or machine can cause."""
+
+    exit_code = 1
+
+
+class SettingsError(I2SError, ValueError):
+    """A setting is out of its range or contradicts another one."""
+
+    exit_code = 2
+
+
+class ImageError(I2SError, ValueError):
+    """A picture cannot be read, or is not one that can be embedded."""
+
+    exit_code = 3
+
+
+class LatentError(I2SError, ValueError):
+    """A latent code has the wrong shape or holds NaN or infinity."""
+
+    exit_code = 4
+
+
+class WeightFileError(I2SError, ValueError):
+    """A weight file is broken, hostile, or not of a kind that i2s reads."""
+
+    exit_code = 5
+
+
+class DownloadError(I2SError, OSError):
+    """A file could not be fetched, or what came is not what was asked for."""
+
+    exit_code = 6
+
+
+class OutputError(I2SError, OSError):
+    """A result could not be written; what stood there before is untouched."""
+
+    exit_code = 7
+
+
+class DeviceError(I2SError, RuntimeError):
+    """The device is missing or out of memory."""
+
+    exit_code = 8

@@ -1,0 +1,15 @@
+"""Fixtures that many test files use."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference material beside the project; the test is skipped where there is none."""
+    if not SHARED.is_dir():
+        pytest.skip("the reference material (../shared) is not here")
+    return SHARED
