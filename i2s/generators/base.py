@@ -1,0 +1,103 @@
+"""What every generator offers: one small protocol, whatever its architecture.
+
+    z [N, z_dim]  --mapping-->  w_plus [N, num_ws, w_dim]  --synthesis-->  image [N, 3, R, R] in about [-1, 1]
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from i2s.errors import LatentError, SettingsError
+
+Noise = str | Sequence[Tensor]
+
+
+class Generator(nn.Module):
+    """Base of StyleGAN1, 2 and 3.
+
+    Attributes: `kind` ("stylegan1", ...), `config` (frozen dataclass; `resolution`, `z_dim`, `w_dim`),
+    `num_ws` (rows of a W+ code), `mapping`, `synthesis`, and the buffer `w_mean` [w_dim], the mean of W.
+    """
+
+    kind: str
+    config: object
+    num_ws: int
+    mapping: nn.Module
+    synthesis: nn.Module
+
+    @property
+    def resolution(self) -> int:
+        return self.config.resolution
+
+    @property
+    def z_dim(self) -> int:
+        return self.config.z_dim
+
+    @property
+    def w_dim(self) -> int:
+        return self.config.w_dim
+
+    @property
+    def w_mean(self) -> Tensor:
+        """The mean latent, [w_dim]: the code of the average face, and where most embeddings start."""
+        return self.mapping.w_mean
+
+    @property
+    def device(self) -> torch.device:
+        return self.w_mean.device
+
+    def forward(self, z: Tensor, truncation_psi: float = 1.0, noise: Noise = "const") -> Tensor:
+        """Image [N, 3, R, R] of z [N, z_dim]: mapping, truncation, synthesis."""
+        return self.synthesis(self.mapping(z, truncation_psi), noise)
+
+    def sample_z(self, count: int, seed: int) -> Tensor:
+        """`count` latent codes z ~ N(0, I), [count, z_dim]; the same seed gives the same codes on every device."""
+        rng = torch.Generator().manual_seed(seed)
+        return torch.randn(count, self.z_dim, generator=rng).to(self.device)
+
+    def noise_maps(self) -> list[Tensor]:
+        """The stored noise maps, each [H, W], in the order in which `synthesis(noise=[...])` takes them."""
+        return self.synthesis.noise_maps()
+
+
+def truncate(w_plus: Tensor, w_mean: Tensor, psi: float, cutoff: int | None) -> Tensor:
+    """Truncation: pull the first `cutoff` rows (all when None) towards the mean, w_mean + psi (w - w_mean)."""
+    if psi == 1:
+        return w_plus
+    cutoff = w_plus.shape[1] if cutoff is None else cutoff
+    near = torch.lerp(w_mean.to(w_plus.dtype), w_plus[:, :cutoff], psi)
+    return torch.cat([near, w_plus[:, cutoff:]], dim=1)
+
+
+def check_z(z: Tensor, z_dim: int) -> None:
+    """LatentError unless z is [N, z_dim]."""
+    if z.ndim != 2 or z.shape[1] != z_dim:
+        raise LatentError(f"z has shape {list(z.shape)}, but this generator takes [N, {z_dim}]: draw it with sample_z().")
+
+
+def check_w_plus(w_plus: Tensor, num_ws: int, w_dim: int) -> None:
+    """LatentError unless w_plus is [N, num_ws, w_dim]."""
+    if w_plus.ndim != 3 or w_plus.shape[1:] != (num_ws, w_dim):
+        raise LatentError(
+            f"The latent code has shape {list(w_plus.shape)}, but this generator takes [N, {num_ws}, {w_dim}]: "
+            "use a code made with this generator (a single w is repeated with w[:, None].repeat(1, num_ws, 1))."
+        )
+
+
+def choose_noise(noise: Noise, stored: list[Tensor]) -> list[Tensor | None]:
+    """One map (or None) per noise input: the stored ones, none, or those given ([H, W], [1|N, 1, H, W])."""
+    if isinstance(noise, str):
+        if noise == "const":
+            return stored
+        if noise == "none":
+            return [None] * len(stored)
+        raise SettingsError(f"noise is {noise!r}: give 'const' (stored maps), 'none', or a list of tensors.")
+    if len(noise) != len(stored):
+        raise LatentError(f"{len(noise)} noise maps were given, but this generator has {len(stored)}: see noise_maps().")
+    for given, own in zip(noise, stored):
+        if given.shape[-2:] != own.shape[-2:] or given.ndim not in (2, 4):
+            raise LatentError(
+                f"A noise map has shape {list(given.shape)}, but {list(own.shape)} (or [N, 1, H, W]) is needed."
+            )
+    return list(noise)

@@ -1,0 +1,232 @@
+"""StyleGAN2 (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020) in plain PyTorch.
+
+    Mapping     z -> normalise -> 8 fully connected layers -> w, repeated once for each style
+    Synthesis   a learned 4x4 constant -> a block per resolution (up-convolution, convolution) -> an RGB image
+    ModulatedConv  the style scales the input channels; demodulation brings the output back to unit variance
+
+The modulation is applied to activations, not to weights: conv(x * s) * d is the same function as convolving each
+sample with its own weights, needs no grouped convolution, and is the faster of the two on every device.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from i2s.errors import SettingsError
+from i2s.generators import layers
+from i2s.generators.base import Generator, Noise, check_w_plus, check_z, choose_noise, truncate
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config:
+    """Shape of a StyleGAN2: `channels[k]` feature maps at 4 * 2**k pixels.
+
+    `architecture` is how the image is read out: "skip" sums an RGB output of each resolution, "resnet" has residual
+    blocks and one output at the end, "orig" neither. `conv_clamp` limits every activation (official networks: 256
+    or none).
+    """
+
+    resolution: int = 1024
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 8
+    mapping_lr_mul: float = 0.01
+    channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64, 32)
+    architecture: str = "skip"
+    conv_clamp: float | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "channels", tuple(self.channels))
+        blocks = int(math.log2(self.resolution)) - 1 if self.resolution >= 4 else 0
+        if blocks < 1 or 4 * 2 ** (blocks - 1) != self.resolution:
+            raise SettingsError(f"resolution is {self.resolution}, but must be a power of two from 4.")
+        if len(self.channels) != blocks:
+            raise SettingsError(f"{len(self.channels)} channel counts were given, {self.resolution} px needs {blocks}.")
+        if min(self.channels + (self.z_dim, self.w_dim, self.mapping_layers)) < 1:
+            raise SettingsError("Every size of a StyleGAN2 must be at least 1.")
+        if self.architecture not in ("skip", "resnet", "orig"):
+            raise SettingsError(f"architecture is {self.architecture!r}: it is 'skip', 'resnet' or 'orig'.")
+
+    @property
+    def num_ws(self) -> int:
+        """Styles: two for each resolution; the last toRGB shares none (18 at 1024 px, 10 at 64 px)."""
+        return 2 * len(self.channels)
+
+
+class StyleGAN2(Generator):
+    """The whole generator; see `i2s.generators.base` for what it offers."""
+
+    kind = "stylegan2"
+
+    def __init__(self, config: StyleGAN2Config):
+        super().__init__()
+        self.config = config
+        self.num_ws = config.num_ws
+        self.mapping = MappingNetwork(config)
+        self.synthesis = SynthesisNetwork(config)
+
+
+class MappingNetwork(nn.Module):
+    """f: Z -> W. Fully connected layers that bend the normal distribution of z into the distribution of w."""
+
+    def __init__(self, config: StyleGAN2Config):
+        super().__init__()
+        self.z_dim, self.num_ws = config.z_dim, config.num_ws
+        widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
+        self.layers = nn.ModuleList(
+            layers.EqualizedLinear(i, o, lr_mul=config.mapping_lr_mul) for i, o in zip(widths, widths[1:])
+        )
+        self.register_buffer("w_mean", torch.zeros(config.w_dim))
+
+    def forward(self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None) -> Tensor:
+        """w of z [N, z_dim], repeated for each style: [N, num_ws, w_dim].
+
+        truncation_psi: 1 leaves w alone, 0 gives the mean; truncation_cutoff: rows it acts on (None: all).
+        """
+        check_z(z, self.z_dim)
+        w_plus = self.to_w(z)[:, None].repeat(1, self.num_ws, 1)  # [N, num_ws, w_dim]
+        return truncate(w_plus, self.w_mean, truncation_psi, truncation_cutoff)
+
+    def to_w(self, z: Tensor) -> Tensor:
+        """w [N, w_dim] of z [N, z_dim], without truncation."""
+        x = layers.normalize_2nd_moment(z)
+        for layer in self.layers:
+            x = layers.leaky_relu(layer(x))
+        return x
+
+
+class SynthesisNetwork(nn.Module):
+    """g: W+ -> image. One block per resolution, each fed with its own rows of the W+ code."""
+
+    def __init__(self, config: StyleGAN2Config):
+        super().__init__()
+        self.num_ws, self.w_dim = config.num_ws, config.w_dim
+        self.skip = config.architecture == "skip"
+        self.const = nn.Parameter(torch.randn(config.channels[0], 4, 4))
+        self.register_buffer("fir", layers.fir_kernel())
+        inputs = (None,) + config.channels[:-1]
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(config, in_channels, out_channels, 4 * 2**k, last=k == len(config.channels) - 1)
+            for k, (in_channels, out_channels) in enumerate(zip(inputs, config.channels))
+        )
+
+    def noise_maps(self) -> list[Tensor]:
+        return [layer.noise for block in self.blocks for layer in block.layers()]
+
+    def forward(self, w_plus: Tensor, noise: Noise = "const", dtype: torch.dtype | None = None) -> Tensor:
+        """Image [N, 3, R, R], float32, nominally in [-1, 1] (not clamped), of w_plus [N, num_ws, w_dim].
+
+        noise: "const" (the stored maps), "none", or a list of maps as `noise_maps()` orders them.
+        dtype: precision of the convolutions (float16 or bfloat16); styles and the RGB sum stay in float32.
+        """
+        check_w_plus(w_plus, self.num_ws, self.w_dim)
+        maps = iter(choose_noise(noise, self.noise_maps()))
+        styles = iter(w_plus.unbind(dim=1))
+        x = self.const.to(dtype or w_plus.dtype).expand(len(w_plus), -1, -1, -1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        image = None
+        w = next(styles)
+        for block in self.blocks:
+            shortcut = block.shortcut(x, self.fir)
+            for layer in block.layers():
+                x = layer(x, w, next(maps), self.fir, gain=block.gain(layer))  # [N, C, H, W]
+                w = next(styles, None)
+            if shortcut is not None:
+                x = x + shortcut
+            if block.to_rgb is not None:
+                # toRGB reads the row that the next block's first layer reads too
+                rgb = block.to_rgb(x, w).to(w_plus.dtype)
+                image = rgb if image is None else layers.upsample2x(image, self.fir) + rgb
+        return image
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: an up-convolution (not at 4x4), a convolution, and the readout to RGB."""
+
+    def __init__(self, config: StyleGAN2Config, in_channels: int | None, out_channels: int, resolution: int, last: bool):
+        super().__init__()
+        make = lambda n, up: StyledConv(n, out_channels, resolution, config.w_dim, up, config.conv_clamp)  # noqa: E731
+        self.conv0 = None if in_channels is None else make(in_channels, True)
+        self.conv1 = make(out_channels, False)
+        readout = last or config.architecture == "skip"
+        self.to_rgb = ToRGB(out_channels, config.w_dim, config.conv_clamp) if readout else None
+        residual = config.architecture == "resnet" and in_channels is not None
+        self.residual = layers.EqualizedConv2d(in_channels, out_channels, 1, bias=False) if residual else None
+
+    def layers(self) -> list["StyledConv"]:
+        return [layer for layer in (self.conv0, self.conv1) if layer is not None]
+
+    def shortcut(self, x: Tensor, fir: Tensor) -> Tensor | None:
+        """The residual branch, upsampled; scaled by sqrt(1/2) so that the sum keeps its variance."""
+        if self.residual is None:
+            return None
+        return self.residual(layers.upsample2x(x, fir)) * math.sqrt(0.5)
+
+    def gain(self, layer: "StyledConv") -> float:
+        return math.sqrt(0.5) if self.residual is not None and layer is self.conv1 else 1.0
+
+
+class StyledConv(nn.Module):
+    """w -> affine -> style; modulated convolution; noise; bias; leaky ReLU. One of the two layers of a block."""
+
+    def __init__(self, in_channels: int, out_channels: int, resolution: int, w_dim: int, up: bool, clamp: float | None):
+        super().__init__()
+        self.affine = layers.EqualizedLinear(w_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.register_buffer("noise", torch.randn(resolution, resolution))
+        self.up, self.clamp = up, clamp
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, fir: Tensor, gain: float = 1.0) -> Tensor:
+        style = self.affine(w)  # [N, in]
+        x = modulated_conv(x, self.weight, style, fir, up=self.up)  # [N, out, H, W]
+        shift = self.bias.view(-1, 1, 1)
+        if noise is not None:
+            shift = shift + noise * self.noise_strength
+        x = x + shift.to(x.dtype)
+        clamp = None if self.clamp is None else self.clamp * gain
+        return layers.leaky_relu(x, layers.LRELU_GAIN * gain, clamp)
+
+
+class ToRGB(nn.Module):
+    """1x1 modulated convolution to three colours, without demodulation: the style sets the contrast."""
+
+    def __init__(self, in_channels: int, w_dim: int, clamp: float | None):
+        super().__init__()
+        self.affine = layers.EqualizedLinear(w_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(3, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.clamp = clamp
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # -> [N, 3, H, W]
+        style = self.affine(w) / math.sqrt(self.weight.shape[1])  # [N, in]
+        x = F.conv2d(x * style[..., None, None].to(x.dtype), self.weight.to(x.dtype), self.bias.to(x.dtype))
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+
+def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, fir: Tensor, up: bool = False) -> Tensor:
+    """Modulated and demodulated 3x3 convolution (StyleGAN2, equations 1 and 3), optionally to twice the size.
+
+    x [N, in, H, W], weight [out, in, 3, 3], style [N, in] -> [N, out, H, W] (2H, 2W when `up`).
+    The convolution of w'_ijk = s_i w_ijk is conv(x * s); dividing by sqrt(sum_ik w'_ijk^2 + 1e-8) is a factor on
+    each output channel.
+    """
+    if x.dtype == torch.float16:  # the largest entry becomes 1: half precision ends at 65504, and the factor cancels
+        weight = weight / weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-8)
+        style = style / style.abs().amax(dim=1, keepdim=True).clamp_min(1e-8)
+    squares = weight.square().sum(dim=(2, 3))  # [out, in]
+    demodulation = (style.square() @ squares.T + 1e-8).rsqrt()  # [N, out]
+    if x.dtype == torch.float16:
+        demodulation = demodulation.clamp_max(60000.0)
+    x = x * style[..., None, None].to(x.dtype)
+    weight = weight.to(x.dtype)
+    if up:
+        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # [N, out, 2H + 1, 2W + 1]
+        x = layers.filter2d(x, fir, padding=(1, 1), gain=4)
+    else:
+        x = F.conv2d(x, weight, padding=1)
+    return x * demodulation[..., None, None].to(x.dtype)
