@@ -1,0 +1,59 @@
+"""SqueezeNet 1.1 features: the eye of the auto-encoder's loss and of the metric (Iandola et al. 2016)."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import Tensor, nn
+
+MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+class SqueezeNet(nn.Module):
+    """Frozen SqueezeNet 1.1, read from a safetensors file with `conv1` and `fire2` .. `fire9`.
+
+    Called with images [N, 3, H, W] in [-1, 1], it returns four feature maps, at 1/4, 1/8, 1/16 and 1/16 of the size.
+    """
+
+    def __init__(self, path: str | Path):
+        super().__init__()
+        with safe_open(str(path), framework="pt") as file:
+            self.weights = nn.ParameterDict(
+                {name.replace(".", "_"): nn.Parameter(file.get_tensor(name).float(), False) for name in file.keys()}
+            )
+        self.register_buffer("mean", torch.tensor(MEAN_BGR).view(1, 3, 1, 1))
+
+    def _conv(self, x: Tensor, name: str, **options) -> Tensor:
+        weight, bias = self.weights[f"{name}_weight"], self.weights[f"{name}_bias"]
+        return F.relu(F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), **options))
+
+    def _fire(self, x: Tensor, name: str) -> Tensor:
+        x = self._conv(x, f"{name}_squeeze1x1")
+        return torch.cat([self._conv(x, f"{name}_expand1x1"), self._conv(x, f"{name}_expand3x3", padding=1)], dim=1)
+
+    def forward(self, image: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
+        x = (image.flip(1) + 1) * 127.5 - self.mean  # BGR, 0..255, minus the mean
+        x = x.to(dtype or x.dtype).contiguous(memory_format=torch.channels_last)
+        pool = lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True)  # noqa: E731
+        x = pool(self._conv(x, "conv1", stride=2))
+        x = self._fire(self._fire(x, "fire2"), "fire3")
+        taps = [x]  # [N, 128, H/4, W/4]
+        x = self._fire(self._fire(pool(x), "fire4"), "fire5")
+        taps.append(x)  # [N, 256, H/8, W/8]
+        x = self._fire(self._fire(pool(x), "fire6"), "fire7")
+        taps.append(x)  # [N, 384, H/16, W/16]
+        x = self._fire(self._fire(x, "fire8"), "fire9")
+        return taps + [x]  # [N, 512, H/16, W/16]
+
+    def embedding(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """One vector for each image: the last features averaged over the picture, [N, 512]."""
+        return self(image, dtype)[-1].float().mean(dim=(2, 3))
+
+
+def feature_distance(ours: list[Tensor], theirs: list[Tensor]) -> Tensor:
+    """Distance of two lists of feature maps: each pixel's features brought to length 1, squared difference; a scalar."""
+    total = 0.0
+    for a, b in zip(ours, theirs):
+        total = total + (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(dim=1).mean()
+    return total / len(ours)

@@ -1,0 +1,314 @@
+"""The training run: networks, optimisers, three phases, and what is written along the way.
+
+    autoencode   encoder and generator learn to redraw the faces: W holds real faces from the start
+    mapping      the mapping network learns to send z to where the encoder put them
+    adversarial  StyleGAN2 training: the discriminator judges generated faces, and a share that starts from photos
+
+A GPU run has only the last. See README.md in this folder.
+"""
+
+import copy
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from i2s.generators import layers
+from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from i2s.training import losses
+from i2s.training.augment import AdaptiveAugment
+from i2s.training.checkpoint import adam_tensors, load_checkpoint, restore_adam, save_checkpoint
+from i2s.training.dataset import Batches, to_range
+from i2s.training.discriminator import Discriminator, Encoder
+from i2s.training.features import SqueezeNet
+from i2s.training.presets import Preset
+
+PHASES = ("autoencode", "mapping", "adversarial", "done")
+
+
+class Trainer:
+    """Everything a run owns. `train(seconds)` goes on from where the folder's checkpoint stands.
+
+    faces: uint8 [M, 3, R, R]; features: SqueezeNet (the eye of the reconstruction loss and of the metric).
+    """
+
+    def __init__(self, preset: Preset, faces: Tensor, features: SqueezeNet, folder: str | Path, device="cpu", seed: int = 0):
+        torch.manual_seed(seed)  # initial weights only; every draw of the run comes from the two generators below
+        self.preset, self.faces, self.folder, self.device = preset, faces, Path(folder), torch.device(device)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = StyleGAN2Config(preset.resolution, preset.z_dim, preset.w_dim, channels=preset.channels)
+        self.generator = StyleGAN2(config).to(device)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.discriminator = Discriminator(preset.discriminator_channels).to(device)
+        self.features = features.to(device)
+        self.encoder = Encoder(preset.discriminator_channels, preset.w_dim).to(device)
+        self.rng = torch.Generator(device).manual_seed(seed)
+        self.batches = Batches(faces, preset.batch, torch.Generator().manual_seed(seed + 1), device)
+        self.augment = AdaptiveAugment(self.rng, images=preset.augment_images)
+        self.dtype = None if preset.dtype == "float32" else getattr(torch, preset.dtype)
+        self.path_mean = torch.zeros([], device=device)
+        self.state = {"phase": PHASES[0], "images": 0, "total": 0, "seconds": 0.0, "metric": None}
+        self._make_optimizers()
+        self.resume()
+
+    def _make_optimizers(self) -> None:
+        p = self.preset
+        # lazy regularisation runs every k-th step, so the optimiser sees k + 1 steps as k (StyleGAN2, appendix B)
+        ratio = p.r1_interval / (p.r1_interval + 1)
+        adam = lambda parts, rate, beta2: torch.optim.Adam(  # noqa: E731
+            [q for part in parts for q in part.parameters()], lr=rate, betas=(0.0, beta2), eps=1e-8
+        )
+        self.adam_g = adam([self.generator, self.encoder], p.learning_rate, 0.99)
+        self.adam_d = adam([self.discriminator], p.learning_rate * ratio, 0.99**ratio)
+
+    # ---- phases -------------------------------------------------------------------------------------------
+
+    def train(self, seconds: float, checkpoint_seconds: float = 180.0, report=print) -> None:
+        """Train for `seconds` at most; checkpoints on the way and at the end, also when interrupted."""
+        start = last = time.time()
+        sums: dict[str, float] = {}
+        steps = 0
+        try:
+            while self.state["phase"] != "done" and time.time() - start < seconds:
+                if self._phase_length() <= self.state["images"]:
+                    self._next_phase(report)
+                    continue
+                if self.state["phase"] == "mapping":
+                    self._fit_mapping(report)
+                    continue
+                before = time.time()
+                terms = self._autoencode() if self.state["phase"] == "autoencode" else self._adversarial()
+                steps += 1
+                self.state["seconds"] += time.time() - before
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, 0.0) + float(value)
+                seen = self.preset.batch
+                self.state["images"] += seen
+                self.state["total"] += seen
+                if self._crossed(self.preset.report_kimg):
+                    self._report({k: v / steps for k, v in sums.items()}, steps, time.time() - start, report)
+                    sums, steps, start_report = {}, 0, time.time()
+                if self.state["phase"] == "adversarial" and self._crossed(self.preset.metric_kimg):
+                    self.measure(report)
+                if time.time() - last > checkpoint_seconds:
+                    self.save()
+                    last = time.time()
+        finally:
+            self.save()
+
+    def _autoencode(self) -> dict[str, Tensor]:
+        """One step of phase 1: photo -> encoder -> w -> synthesis -> photo."""
+        real = next(self.batches)
+        w = self.encoder(real, self.dtype)
+        w = w + 0.05 * self._normal(w.shape)  # neighbours of a code draw the same face
+        image = self._synthesize(w[:, None].expand(-1, self.generator.num_ws, -1))
+        loss = self._reconstruction(image, real)
+        penalty = layers.leaky_relu(w, gain=1).square().mean()
+        self._step(self.adam_g, loss + 0.01 * penalty)
+        self._update_average()
+        return {"reconstruction": loss.detach()}
+
+    def _fit_mapping(self, report) -> None:
+        """Phase 2: bring the distribution of mapping(z) to that of the encoder's codes by energy distance.
+
+        Measured in the plane before the last leaky ReLU, whitened, so that every direction of the codes counts.
+        """
+        with torch.no_grad():
+            faces = torch.cat([self.faces, self.faces.flip(3)])
+            codes = torch.cat([self.encoder(to_range(f, self.device), self.dtype) for f in faces.split(256)])
+            codes = before_activation(codes)
+            mean = codes.mean(0)
+            values, vectors = torch.linalg.eigh(torch.cov(codes.T))
+            whiten = vectors / (values + 0.01 * values.max()).sqrt()
+            codes = (codes - mean) @ whiten
+        mapping = self.generator.mapping
+        adam = torch.optim.Adam(mapping.parameters(), lr=0.05, betas=(0.9, 0.99))
+        for step in range(self.preset.mapping_steps):
+            adam.param_groups[0]["lr"] = 0.05 * (1 - step / self.preset.mapping_steps)
+            rows = torch.randint(len(codes), (512,), generator=self.rng, device=self.device)
+            made = before_activation(mapping.to_w(self._normal((512, self.preset.z_dim))))
+            loss = losses.energy_distance((made - mean) @ whiten, codes[rows])
+            self._step(adam, loss)
+            if step % 500 == 0:
+                report(f"mapping {step}/{self.preset.mapping_steps}: energy distance {loss.item():.4f}")
+        self.average.load_state_dict(self.generator.state_dict())
+        self._next_phase(report)
+
+    def _adversarial(self) -> dict[str, Tensor]:
+        """One step of phase 3: the generator's move, then the discriminator's."""
+        p = self.preset
+        step = self.state["images"] // p.batch
+        real = next(self.batches)
+        encoded = int(p.batch * p.encoded)
+
+        self.discriminator.requires_grad_(False)
+        w_plus = self._random_w_plus(p.batch - encoded)
+        if encoded:
+            w = self.encoder(real[:encoded], self.dtype)
+            w_plus = torch.cat([w_plus, w[:, None].expand(-1, self.generator.num_ws, -1)])
+        fake = self._synthesize(w_plus)
+        g_loss = losses.generator_loss(self.discriminator(self.augment(fake), self.dtype))
+        total, terms = g_loss, {"g": g_loss.detach()}
+        if encoded:
+            reconstruction = self._reconstruction(fake[-encoded:], real[:encoded])
+            total = total + p.reconstruction_weight * reconstruction
+            terms["reconstruction"] = reconstruction.detach()
+        self._step(self.adam_g, total)
+        if p.path_length_weight and step % p.path_length_interval == 0:
+            w_plus = self._random_w_plus(p.batch // 2)
+            penalty, self.path_mean = losses.path_length_penalty(
+                self._synthesize(w_plus), w_plus, self.path_mean, self.rng
+            )
+            self._step(self.adam_g, penalty * p.path_length_weight * p.path_length_interval)
+            terms["path"] = penalty.detach()
+        self._update_average()
+
+        self.discriminator.requires_grad_(True)
+        fake_score = self.discriminator(self.augment(fake.detach()), self.dtype)
+        real = next(self.batches)
+        real_score = self.discriminator(self.augment(real), self.dtype)
+        d_loss = losses.discriminator_loss(real_score, fake_score)
+        self._step(self.adam_d, d_loss)
+        if step % p.r1_interval == 0:
+            real = real.requires_grad_()
+            r1 = losses.r1_penalty(real, self.discriminator(self.augment(real), self.dtype))
+            self._step(self.adam_d, r1 * p.r1_gamma / 2 * p.r1_interval)
+            self.state["r1"] = r1.item()
+        sign = real_score.detach().sign().mean()
+        self.augment.update(float(sign), p.batch)
+        terms |= {"d": d_loss.detach(), "sign": sign, "augment": torch.tensor(self.augment.p)}
+        return terms
+
+    # ---- pieces of a step ---------------------------------------------------------------------------------
+
+    def _normal(self, shape) -> Tensor:
+        return torch.randn(shape, generator=self.rng, device=self.device)
+
+    def _random_w_plus(self, count: int) -> Tensor:
+        """W+ codes of random z; a share mixes two codes at a random layer (StyleGAN 3.1)."""
+        mapping, layers_ = self.generator.mapping, self.generator.num_ws
+        w = mapping.to_w(self._normal((2 * count, self.preset.z_dim)))
+        first, second = w.chunk(2)
+        cut = torch.randint(1, layers_, (count, 1), generator=self.rng, device=self.device)
+        mixed = torch.rand(count, 1, generator=self.rng, device=self.device) < self.preset.style_mixing
+        own = ~mixed | (torch.arange(layers_, device=self.device) < cut)  # [count, layers]
+        mapping.w_mean.lerp_(w.detach().mean(0), 0.005)
+        return torch.where(own[..., None], first[:, None], second[:, None])
+
+    def _synthesize(self, w_plus: Tensor) -> Tensor:
+        """Images with fresh noise at every call, as in training; the stored maps are for use."""
+        noise = [self._normal((len(w_plus), 1, *m.shape)) for m in self.generator.noise_maps()]
+        return self.generator.synthesis(w_plus, noise, dtype=self.dtype)
+
+    def _reconstruction(self, image: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            target_features = self.features(target, self.dtype)
+        return losses.reconstruction_loss(image, target, target_features, self.features, self.dtype)
+
+    @staticmethod
+    def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in optimizer.param_groups:
+            for q in group["params"]:
+                if q.grad is not None:
+                    torch.nan_to_num(q.grad, nan=0.0, posinf=1e5, neginf=-1e5, out=q.grad)
+        optimizer.step()
+
+    def _update_average(self) -> None:
+        """Exponential moving average of the generator, short at first (half-life `ema_kimg`)."""
+        half_life = min(self.preset.ema_kimg * 1000, max(self.state["images"] * 0.05, 1))
+        keep = 0.5 ** (self.preset.batch / half_life)
+        with torch.no_grad():
+            ours = list(self.average.parameters())
+            torch._foreach_lerp_(ours, list(self.generator.parameters()), 1 - keep)
+            self.average.mapping.w_mean.copy_(self.generator.mapping.w_mean)
+
+    # ---- bookkeeping --------------------------------------------------------------------------------------
+
+    def _phase_length(self) -> float:
+        p = self.preset
+        lengths = {"autoencode": p.autoencode * 1000, "mapping": float(p.mapping_steps), "adversarial": p.adversarial * 1000}
+        return lengths[self.state["phase"]]
+
+    def _next_phase(self, report) -> None:
+        self.state["phase"] = PHASES[PHASES.index(self.state["phase"]) + 1]
+        self.state["images"] = 0
+        self._make_optimizers()
+        report(f"phase: {self.state['phase']}")
+
+    def _crossed(self, kimg: float) -> bool:
+        """True when the last batch crossed a multiple of `kimg` thousand images."""
+        now = self.state["images"]
+        return now // int(kimg * 1000) != (now - self.preset.batch) // int(kimg * 1000)
+
+    def _report(self, means: dict[str, float], steps: int, elapsed: float, report) -> None:
+        from i2s.training.sheets import save_sheet
+
+        line = {"phase": self.state["phase"], "kimg": self.state["images"] / 1000, "total_kimg": self.state["total"] / 1000}
+        line |= {k: round(v, 4) for k, v in means.items()} | {"r1": round(self.state.get("r1", 0.0), 4)}
+        line["images_per_second"] = round(self.state["total"] / max(self.state["seconds"], 1e-9), 1)
+        self._log(line)
+        report(json.dumps(line))
+        save_sheet(self, self.folder / "latest.png")
+
+    def measure(self, report=print) -> dict[str, float]:
+        """The metric on the averaged generator; logged, and the best one's sheet kept."""
+        from i2s.training.metrics import evaluate
+        from i2s.training.sheets import save_sheet
+
+        scores = evaluate(self.average, self.faces, self.features, self.preset.metric_samples, dtype=self.dtype)
+        line = {"phase": "metric", "kimg": self.state["images"] / 1000, "total_kimg": self.state["total"] / 1000} | scores
+        self._log(line)
+        report(json.dumps(line))
+        save_sheet(self, self.folder / f"sheet-{int(self.state['images'] / 1000):05d}.png")
+        self.state["metric"] = scores["frechet"]
+        return scores
+
+    def _log(self, line: dict) -> None:
+        with open(self.folder / "log.jsonl", "a") as file:
+            file.write(json.dumps(line | {"time": round(time.time(), 1)}) + "\n")
+
+    def _networks(self) -> dict[str, torch.nn.Module]:
+        return {"g": self.generator, "average": self.average, "d": self.discriminator, "e": self.encoder}
+
+    def save(self) -> Path:
+        """Write a complete checkpoint to the run's folder."""
+        tensors = {f"{n}.{k}": v for n, net in self._networks().items() for k, v in net.state_dict().items()}
+        tensors |= {f"adam_g.{k}": v for k, v in adam_tensors(self.adam_g).items() if "exp_avg" != k.split(".")[1]}
+        tensors |= {f"adam_d.{k}": v for k, v in adam_tensors(self.adam_d).items() if "exp_avg" != k.split(".")[1]}
+        tensors |= {"rng": self.rng.get_state(), "batches": self.batches.generator.get_state(), "path_mean": self.path_mean}
+        state = self.state | {"augment": self.augment.p, "preset": dataclasses.asdict(self.preset)}
+        return save_checkpoint(self.folder, tensors, state)
+
+    def resume(self) -> bool:
+        """Take up the newest checkpoint of the run's folder, if there is one."""
+        found = load_checkpoint(self.folder)
+        if found is None:
+            return False
+        tensors, state = found
+        part = lambda name: {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}  # noqa: E731
+        for name, network in self._networks().items():
+            network.load_state_dict(part(name))
+        for name, optimizer in (("adam_g", self.adam_g), ("adam_d", self.adam_d)):
+            memory = part(name)
+            # beta1 is 0, so the first moment is always the last gradient: it need not be stored
+            memory |= {k.replace("_sq", ""): torch.zeros_like(v) for k, v in memory.items() if k.endswith("exp_avg_sq")}
+            restore_adam(optimizer, memory)
+        if "rng" in tensors:
+            self.rng.set_state(tensors["rng"])
+            self.batches.generator.set_state(tensors["batches"])
+        if "path_mean" in tensors:
+            self.path_mean = tensors["path_mean"].to(self.device)
+        self.augment.p = state.pop("augment")
+        state.pop("preset")
+        self.state = state
+        return True
+
+
+def before_activation(w: Tensor) -> Tensor:
+    """Undo the last leaky ReLU: x of w = leaky_relu(x) (the P space of Zhu et al. 2020, up to the gain)."""
+    return torch.where(w < 0, w / layers.LRELU_SLOPE, w) / layers.LRELU_GAIN
