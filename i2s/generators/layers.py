@@ -33,13 +33,13 @@ class EqualizedLinear(nn.Module):
 
 
 class EqualizedConv2d(nn.Module):
-    """Convolution with weights of unit variance, scaled by 1 / sqrt(in * k * k) when used; size is kept."""
+    """Convolution with weights of unit variance, scaled by gain / sqrt(in * k * k) when used; size is kept."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool = True):
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool = True, gain: float = 1.0):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        self.weight_gain = 1 / math.sqrt(in_channels * kernel**2)
+        self.weight_gain = gain / math.sqrt(in_channels * kernel**2)
 
     def forward(self, x: Tensor) -> Tensor:  # [N, in, H, W] -> [N, out, H, W]
         bias = None if self.bias is None else self.bias.to(x.dtype)

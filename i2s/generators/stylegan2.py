@@ -17,7 +17,18 @@ from torch import Tensor, nn
 
 from i2s.errors import SettingsError
 from i2s.generators import layers
-from i2s.generators.base import Generator, Noise, check_w_plus, check_z, choose_noise, truncate
+from i2s.generators.base import (
+    Generator,
+    Noise,
+    check_channels,
+    check_number,
+    check_resolution,
+    check_size,
+    check_w_plus,
+    check_z,
+    choose_noise,
+    truncate,
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,8 @@ class StyleGAN2Config:
 
     `architecture` is how the image is read out: "skip" sums an RGB output of each resolution, "resnet" has residual
     blocks and one output at the end, "orig" neither. `conv_clamp` limits every activation (official networks: 256
-    or none).
+    or none). `scaled_epsilon`: demodulation adds its 1e-8 after dividing by the fan-in (rosinality), not before; it
+    shows only in float64.
     """
 
     resolution: int = 1024
@@ -37,16 +49,19 @@ class StyleGAN2Config:
     channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64, 32)
     architecture: str = "skip"
     conv_clamp: float | None = None
+    scaled_epsilon: bool = False
 
     def __post_init__(self):
-        object.__setattr__(self, "channels", tuple(self.channels))
-        blocks = int(math.log2(self.resolution)) - 1 if self.resolution >= 4 else 0
-        if blocks < 1 or 4 * 2 ** (blocks - 1) != self.resolution:
-            raise SettingsError(f"resolution is {self.resolution}, but must be a power of two from 4.")
-        if len(self.channels) != blocks:
-            raise SettingsError(f"{len(self.channels)} channel counts were given, {self.resolution} px needs {blocks}.")
-        if min(self.channels + (self.z_dim, self.w_dim, self.mapping_layers)) < 1:
-            raise SettingsError("Every size of a StyleGAN2 must be at least 1.")
+        blocks = check_resolution(self.resolution)
+        object.__setattr__(self, "channels", check_channels(self.channels, blocks))
+        check_size("z_dim", self.z_dim)
+        check_size("w_dim", self.w_dim)
+        check_size("mapping_layers", self.mapping_layers, high=64)
+        check_number("mapping_lr_mul", self.mapping_lr_mul, 1e-6, 1e6)
+        if self.conv_clamp is not None:
+            check_number("conv_clamp", self.conv_clamp, 1e-6, 1e9)
+        if not isinstance(self.scaled_epsilon, bool):
+            raise SettingsError(f"scaled_epsilon is {self.scaled_epsilon!r}: it is True or False.")
         if self.architecture not in ("skip", "resnet", "orig"):
             raise SettingsError(f"architecture is {self.architecture!r}: it is 'skip', 'resnet' or 'orig'.")
 
@@ -92,7 +107,7 @@ class MappingNetwork(nn.Module):
 
     def to_w(self, z: Tensor) -> Tensor:
         """w [N, w_dim] of z [N, z_dim], without truncation."""
-        x = layers.normalize_2nd_moment(z)
+        x = layers.normalize_2nd_moment(z.to(self.w_mean.dtype))
         for layer in self.layers:
             x = layers.leaky_relu(layer(x))
         return x
@@ -104,7 +119,7 @@ class SynthesisNetwork(nn.Module):
     def __init__(self, config: StyleGAN2Config):
         super().__init__()
         self.num_ws, self.w_dim = config.num_ws, config.w_dim
-        self.skip = config.architecture == "skip"
+        self.dtype: torch.dtype | None = None
         self.const = nn.Parameter(torch.randn(config.channels[0], 4, 4))
         self.register_buffer("fir", layers.fir_kernel())
         inputs = (None,) + config.channels[:-1]
@@ -120,12 +135,14 @@ class SynthesisNetwork(nn.Module):
         """Image [N, 3, R, R], float32, nominally in [-1, 1] (not clamped), of w_plus [N, num_ws, w_dim].
 
         noise: "const" (the stored maps), "none", or a list of maps as `noise_maps()` orders them.
-        dtype: precision of the convolutions (float16 or bfloat16); styles and the RGB sum stay in float32.
+        dtype: precision of the convolutions (float16 or bfloat16; `self.dtype` when None, else that of the
+        weights); styles and the RGB sum stay in the precision of the weights.
         """
         check_w_plus(w_plus, self.num_ws, self.w_dim)
+        w_plus = w_plus.to(self.const.dtype)
         maps = iter(choose_noise(noise, self.noise_maps()))
         styles = iter(w_plus.unbind(dim=1))
-        x = self.const.to(dtype or w_plus.dtype).expand(len(w_plus), -1, -1, -1)
+        x = self.const.to(dtype or self.dtype or w_plus.dtype).expand(len(w_plus), -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
         image = None
         w = next(styles)
@@ -148,9 +165,8 @@ class SynthesisBlock(nn.Module):
 
     def __init__(self, config: StyleGAN2Config, in_channels: int | None, out_channels: int, resolution: int, last: bool):
         super().__init__()
-        make = lambda n, up: StyledConv(n, out_channels, resolution, config.w_dim, up, config.conv_clamp)  # noqa: E731
-        self.conv0 = None if in_channels is None else make(in_channels, True)
-        self.conv1 = make(out_channels, False)
+        self.conv0 = None if in_channels is None else StyledConv(config, in_channels, out_channels, resolution, up=True)
+        self.conv1 = StyledConv(config, out_channels, out_channels, resolution, up=False)
         readout = last or config.architecture == "skip"
         self.to_rgb = ToRGB(out_channels, config.w_dim, config.conv_clamp) if readout else None
         residual = config.architecture == "resnet" and in_channels is not None
@@ -172,21 +188,22 @@ class SynthesisBlock(nn.Module):
 class StyledConv(nn.Module):
     """w -> affine -> style; modulated convolution; noise; bias; leaky ReLU. One of the two layers of a block."""
 
-    def __init__(self, in_channels: int, out_channels: int, resolution: int, w_dim: int, up: bool, clamp: float | None):
+    def __init__(self, config: StyleGAN2Config, in_channels: int, out_channels: int, resolution: int, up: bool):
         super().__init__()
-        self.affine = layers.EqualizedLinear(w_dim, in_channels, bias_init=1.0)
+        self.affine = layers.EqualizedLinear(config.w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.register_buffer("noise", torch.randn(resolution, resolution))
-        self.up, self.clamp = up, clamp
+        self.up, self.clamp = up, config.conv_clamp
+        self.epsilon = 1e-8 * (9 * in_channels if config.scaled_epsilon else 1)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, fir: Tensor, gain: float = 1.0) -> Tensor:
         style = self.affine(w)  # [N, in]
-        x = modulated_conv(x, self.weight, style, fir, up=self.up)  # [N, out, H, W]
+        x = modulated_conv(x, self.weight, style, fir, up=self.up, epsilon=self.epsilon)  # [N, out, H, W]
         shift = self.bias.view(-1, 1, 1)
         if noise is not None:
-            shift = shift + noise * self.noise_strength
+            shift = shift + noise.to(shift.dtype) * self.noise_strength
         x = x + shift.to(x.dtype)
         clamp = None if self.clamp is None else self.clamp * gain
         return layers.leaky_relu(x, layers.LRELU_GAIN * gain, clamp)
@@ -208,18 +225,20 @@ class ToRGB(nn.Module):
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
-def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, fir: Tensor, up: bool = False) -> Tensor:
+def modulated_conv(
+    x: Tensor, weight: Tensor, style: Tensor, fir: Tensor, up: bool = False, epsilon: float = 1e-8
+) -> Tensor:
     """Modulated and demodulated 3x3 convolution (StyleGAN2, equations 1 and 3), optionally to twice the size.
 
     x [N, in, H, W], weight [out, in, 3, 3], style [N, in] -> [N, out, H, W] (2H, 2W when `up`).
-    The convolution of w'_ijk = s_i w_ijk is conv(x * s); dividing by sqrt(sum_ik w'_ijk^2 + 1e-8) is a factor on
-    each output channel.
+    The convolution of w'_ijk = s_i w_ijk is conv(x * s); dividing by sqrt(sum_ik w'_ijk^2 + epsilon) is a factor
+    on each output channel.
     """
     if x.dtype == torch.float16:  # the largest entry becomes 1: half precision ends at 65504, and the factor cancels
         weight = weight / weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-8)
         style = style / style.abs().amax(dim=1, keepdim=True).clamp_min(1e-8)
     squares = weight.square().sum(dim=(2, 3))  # [out, in]
-    demodulation = (style.square() @ squares.T + 1e-8).rsqrt()  # [N, out]
+    demodulation = (style.square() @ squares.T + epsilon).rsqrt()  # [N, out]
     if x.dtype == torch.float16:
         demodulation = demodulation.clamp_max(60000.0)
     x = x * style[..., None, None].to(x.dtype)
