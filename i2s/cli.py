@@ -1,0 +1,242 @@
+"""The command `i2s`: embed photos, morph results, and look at what is there.
+
+Every error of the user's input, files or machine is one sentence and an exit code of its own (`i2s.errors`);
+`--debug` shows the traceback.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from i2s.errors import DeviceError, I2SError, OutputError, SettingsError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except KeyboardInterrupt:
+        print("i2s: stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+    except I2SError as error:
+        if options.debug:
+            raise
+        print(f"i2s: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        if options.debug:
+            raise
+        told = _explain(error)
+        print(f"i2s: {told} (i2s --debug shows the details)", file=sys.stderr)
+        return 1
+
+
+def _explain(error: Exception) -> str:
+    """One sentence for an error that nobody foresaw."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "The memory is full: embed fewer photos at once."
+    return f"Something unforeseen happened, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; each command names the function that runs it."""
+    from i2s import __version__
+
+    top = argparse.ArgumentParser(prog="i2s", description="Image2StyleGAN: embed photos into a StyleGAN and edit them there.")
+    top.add_argument("--version", action="version", version=f"i2s {__version__}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    embed = commands.add_parser("embed", help="find the latent codes of photos", description=cmd_embed.__doc__)
+    embed.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    embed.add_argument("-o", "--out", type=Path, default=Path("i2s-out"), help="folder of the results (default i2s-out)")
+    embed.add_argument("--steps", type=int, default=300, help="optimisation steps (default 300; the paper: 5000)")
+    embed.add_argument("--space", choices=("w", "w+"), default="w+")
+    embed.add_argument("--init", choices=("mean", "uniform"), default="mean", help="initial code (default mean)")
+    embed.add_argument("--seed", type=int, default=0, help="of the uniform initial code")
+    embed.add_argument("--perceptual", choices=("auto", "vgg16", "slim"), default="auto", help="network of the perceptual loss")
+    embed.add_argument("--video", choices=("none", "gif", "mp4"), default="none", help="film of the search")
+    embed.add_argument("--quiet", action="store_true", help="no progress bar")
+    _generator_options(embed)
+    embed.set_defaults(run=cmd_embed)
+
+    morph = commands.add_parser("morph", help="blend two results", description=cmd_morph.__doc__)
+    morph.add_argument("a", type=Path, metavar="A", help="a .safetensors of `i2s embed`, or a photo")
+    morph.add_argument("b", type=Path, metavar="B")
+    morph.add_argument("-o", "--out", type=Path, default=Path("morph.gif"), help=".gif, .mp4 or .png (a strip)")
+    morph.add_argument("--frames", type=int, default=24)
+    morph.add_argument("--fps", type=int, default=12)
+    morph.add_argument("--steps", type=int, default=300, help="optimisation steps for photos (default 300)")
+    morph.add_argument("--perceptual", choices=("auto", "vgg16", "slim"), default="auto")
+    _generator_options(morph)
+    morph.set_defaults(run=cmd_morph)
+
+    info = commands.add_parser("info", help="show device, generator and networks", description=cmd_info.__doc__)
+    _generator_options(info)
+    info.set_defaults(run=cmd_info)
+    return top
+
+
+def _generator_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--generator", default=None, help="name or weight file (default: the shipped generator)")
+    command.add_argument("--device", default=None, help="cpu, cuda, cuda:1 (default: cuda where there is one)")
+
+
+def _load_generator(options):
+    from i2s.generators import load_generator
+
+    device = choose_device(options.device)
+    return load_generator(options.generator, device=device) if options.generator else load_generator(device=device)
+
+
+def choose_device(name: str | None = None):
+    """The torch device of that name; the best there is when None. DeviceError when it is not there."""
+    import torch
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"The device {name!r} cannot be used here: choose cpu, or leave --device out.") from error
+    return device
+
+
+def cmd_embed(options) -> int:
+    """Find the latent codes of photos; writes NAME.safetensors, NAME.png for each, and a contact sheet."""
+    from i2s import embed
+    from i2s.images import contact_sheet, load_photos, write_image
+
+    names = _names(options.photos)
+    generator = _load_generator(options)
+    targets = load_photos(options.photos, generator.resolution)  # every photo is read before any work is done
+    _writable(options.out)
+    result = embed(
+        targets,
+        generator,
+        space=options.space,
+        init=options.init,
+        steps=options.steps,
+        seed=options.seed,
+        perceptual=options.perceptual,
+        progress=not options.quiet,
+    )
+    print(f"generator: {result.generator}\nperceptual network: {result.perceptual}")
+    for k, name in enumerate(names):
+        one = result.select(k)
+        one.save(options.out / f"{name}.safetensors")
+        write_image(one.image, options.out / f"{name}.png")
+        if options.video != "none":
+            _write_search(one, generator, options.out / f"{name}.{options.video}")
+        print(f"{options.out / name}.safetensors  loss {one.loss[0, 0]:.4f} -> {one.loss[-1, 0]:.4f}")
+    pairs = [picture for k in range(len(names)) for picture in (result.target[k], result.image[k])]
+    labels = [text for name in names for text in (name, "embedded")]
+    write_image(contact_sheet(pairs, columns=min(8, len(pairs)), labels=labels), options.out / "sheet.png")
+    print(f"{options.out / 'sheet.png'}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s")
+    if result.stopped:
+        print(f"i2s: ended early ({result.stopped}); what was found is saved.", file=sys.stderr)
+        return 130 if result.stopped == "interrupted" else 1
+    return 0
+
+
+def _names(photos: list[Path]) -> list[str]:
+    """A name for each photo's results: its stem, numbered where two share it."""
+    names: list[str] = []
+    for photo in photos:
+        name, number = photo.stem or "photo", 2
+        while name in names:
+            name, number = f"{photo.stem}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def _writable(folder: Path) -> None:
+    """OutputError before the work, not after it."""
+    from i2s.files import write_atomically
+
+    probe = write_atomically(folder / ".i2s-probe", b"")
+    probe.unlink()
+
+
+def _write_search(result, generator, path: Path) -> None:
+    """A film of the search: the snapshots, the last one held."""
+    import torch
+
+    from i2s.video import write_video
+
+    with torch.no_grad():
+        frames = torch.cat([generator.synthesis(w.to(generator.device)).cpu() for w in result.snapshots])
+    write_video(torch.cat([frames, frames[-1:].expand(8, -1, -1, -1)]), path, fps=8)
+
+
+def cmd_morph(options) -> int:
+    """Blend two embeddings, w = lambda w1 + (1 - lambda) w2, as a film or a strip."""
+    import torch
+
+    from i2s.edits import morph
+    from i2s.images import contact_sheet, write_image
+    from i2s.video import write_video
+
+    if options.frames < 2:
+        raise SettingsError("A morph needs at least 2 frames: give --frames 2 or more.")
+    if options.out.suffix.lower() not in (".gif", ".mp4", ".png"):
+        raise OutputError(f"{options.out} has none of the endings .gif, .mp4, .png: choose one of them.")
+    generator = _load_generator(options)
+    first, second = (_code(path, generator, options) for path in (options.a, options.b))
+    w_plus = morph(first, second, torch.linspace(1, 0, options.frames))  # from A to B
+    with torch.no_grad():
+        frames = torch.cat([generator.synthesis(w[None].to(generator.device)).cpu() for w in w_plus])
+    if options.out.suffix.lower() == ".png":
+        write_image(contact_sheet(list(frames), columns=min(options.frames, 8)), options.out)
+    else:
+        write_video(frames, options.out, fps=options.fps, boomerang=True)
+    print(options.out)
+    return 0
+
+
+def _code(path: Path, generator, options):
+    """The W+ code [num_ws, w_dim] of a result file, or of a photo, which is embedded first."""
+    from i2s import EmbedResult, embed
+    from i2s.errors import LatentError
+
+    if path.suffix == ".safetensors":
+        w_plus = EmbedResult.load(path).w_plus
+        if w_plus.shape[1:] != (generator.num_ws, generator.w_dim):
+            raise LatentError(
+                f"{path} holds a code of shape {list(w_plus.shape[1:])}, but this generator takes "
+                f"[{generator.num_ws}, {generator.w_dim}]: embed the photo with the same --generator."
+            )
+        return w_plus[0]
+    return embed(path, generator, steps=options.steps, perceptual=options.perceptual).w_plus[0]
+
+
+def cmd_info(options) -> int:
+    """Show versions, device, generator, perceptual network and cache."""
+    import platform
+
+    import torch
+
+    from i2s import __version__
+    from i2s.paths import cache_dir
+    from i2s.perceptual import load_perceptual
+
+    device = choose_device(options.device)
+    generator = _load_generator(options)
+    print(f"i2s {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        print(f"device: {torch.cuda.get_device_name(device)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+    else:
+        print(f"device: {device}, {torch.get_num_threads()} threads")
+    print(f"generator: {generator.describe()}")
+    print(f"perceptual network: {load_perceptual('auto', device=device).describe()}")
+    print(f"cache: {cache_dir()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
