@@ -22,6 +22,7 @@ class Generator(nn.Module):
     """
 
     kind: str
+    name: str = ""  # where it came from; set by load_generator
     config: object
     num_ws: int
     mapping: nn.Module
@@ -51,6 +52,10 @@ class Generator(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.w_mean.device
+
+    def describe(self) -> str:
+        """One line for reports: name, architecture, size of image and code."""
+        return f"{self.name or 'unnamed'} ({self.kind}, {self.resolution} px, W+ {self.num_ws} x {self.w_dim})"
 
     def forward(self, z: Tensor, truncation_psi: float = 1.0, noise: Noise = "const") -> Tensor:
         """Image [N, 3, R, R] of z [N, z_dim]: mapping, truncation, synthesis."""
