@@ -1,0 +1,127 @@
+"""Widgets for looking: plain classes over ipywidgets, one `Image` updated in place.
+
+Only widgets common to ipywidgets 7 and 8 are used, and no `Output` widget, which would break strict notebook tests.
+"""
+
+import io
+
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from i2s.course.figures import COLOURS, show
+from i2s.edits import morph
+from i2s.embedding import Step
+from i2s.generators.base import Generator
+from i2s.images import to_pil
+
+
+def jpeg(picture: Image.Image, quality: int = 92) -> bytes:
+    """A PIL picture as JPEG bytes, what the `Image` widget shows."""
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def frame(image: Tensor, size: int) -> Image.Image:
+    """One image [3, H, W] in [-1, 1] as a PIL picture of `size` px, enlarged without smoothing."""
+    return to_pil(image).resize((size, size), Image.Resampling.NEAREST)
+
+
+class MorphExplorer:
+    """A slider along the line between codes: w = lambda w1 + (1 - lambda) w2 (Image2StyleGAN, section 5.1).
+
+    codes: two or more W+ codes, each [num_ws, w_dim]; with more than two, each whole number of the slider is a code.
+    `widget` is what a cell shows; `slider` moves it; `snapshot()` is a static sheet for print and GitHub.
+    """
+
+    def __init__(self, generator: Generator, codes: list[Tensor], size: int = 256):
+        import ipywidgets as widgets
+
+        if len(codes) < 2:
+            raise ValueError("A morph needs at least two codes.")
+        self.generator, self.codes, self.size = generator, list(codes), size
+        self.image = widgets.Image(format="jpeg", width=size, height=size)
+        self.slider = widgets.FloatSlider(
+            value=0.0, min=0.0, max=float(len(codes) - 1), step=0.02, description="morph", continuous_update=True
+        )
+        self.status = widgets.Label("")
+        self.slider.observe(lambda _: self.update(), names="value")
+        self.widget = widgets.VBox([self.image, self.slider, self.status])
+        self.update()
+
+    def code_at(self, position: float) -> Tensor:
+        """The W+ code at a place of the slider: 0 is the first code, 1 the second."""
+        first = min(int(position), len(self.codes) - 2)
+        return morph(self.codes[first + 1], self.codes[first], position - first)
+
+    def render(self, position: float) -> Tensor:
+        """The image [3, R, R] there."""
+        with torch.no_grad():
+            return self.generator.synthesis(self.code_at(position)[None].to(self.generator.device))[0].cpu()
+
+    def update(self) -> None:
+        """Draw the image of the slider's place; what goes wrong is said in the status line."""
+        try:
+            self.image.value = jpeg(frame(self.render(self.slider.value), self.size))
+            self.status.value = ""
+        except Exception as error:  # a widget has no other place to say it
+            self.status.value = f"{type(error).__name__}: {error}"
+
+    def snapshot(self, count: int = 7) -> Image.Image:
+        """The same as a static sheet: `count` places from the first code to the last."""
+        places = torch.linspace(0, len(self.codes) - 1, count).tolist()
+        return show([self.render(p) for p in places], labels=[f"{p:.2f}" for p in places], columns=count)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)
+
+
+class EmbedWatcher:
+    """Shows an embedding while it runs: photo, image so far, and the loss; give it to `embed(callback=...)`.
+
+    Every `every` steps one JPEG frame is drawn in place.
+    """
+
+    def __init__(self, target: Tensor, every: int = 20, size: int = 192):
+        import ipywidgets as widgets
+
+        self.target, self.every, self.size = target.reshape(-1, *target.shape[-2:]), every, size
+        self.losses: list[float] = []
+        self.image = widgets.Image(format="jpeg", width=4 * size, height=size)
+        self.label = widgets.Label("photo | image so far | loss (logarithmic)")
+        self.widget = widgets.VBox([self.image, self.label])
+
+    def __call__(self, step: Step) -> None:
+        self.losses.append(float(sum(step.terms.values())[0]))
+        if step.step % self.every == 0 or step.step == step.steps:
+            self.image.value = jpeg(self.draw(step))
+            self.label.value = f"photo | image at step {step.step} of {step.steps} | loss {self.losses[-1]:.3f}"
+
+    def draw(self, step: Step) -> Image.Image:
+        """Photo, image and loss curve side by side."""
+        picture = Image.new("RGB", (4 * self.size, self.size), "white")
+        picture.paste(frame(self.target, self.size), (0, 0))
+        picture.paste(frame(step.image[0].cpu(), self.size), (self.size, 0))
+        picture.paste(self._curve(step.steps), (2 * self.size, 0))
+        return picture
+
+    def _curve(self, steps: int) -> Image.Image:
+        width, height, margin = 2 * self.size, self.size, 12
+        curve = Image.new("RGB", (width, height), "white")
+        pen = ImageDraw.Draw(curve)
+        logs = torch.tensor(self.losses).clamp_min(1e-8).log()
+        low, high = min(float(logs.min()), float(logs[0]) - 1), float(logs.max())
+        x = torch.arange(len(logs)) / max(steps, 1) * (width - 2 * margin) + margin
+        y = (high - logs) / max(high - low, 1e-8) * (height - 2 * margin) + margin
+        pen.line([(margin, margin), (margin, height - margin), (width - margin, height - margin)], fill="#888888")
+        if len(logs) > 1:
+            pen.line(torch.stack([x, y], dim=1).flatten().tolist(), fill=COLOURS[0], width=3)
+        return curve
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)

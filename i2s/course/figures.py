@@ -1,0 +1,42 @@
+"""Pictures and plots in one style: colours that colour-blind readers can tell apart, on a clear ground."""
+
+import torch
+from torch import Tensor
+
+from i2s.images import contact_sheet
+
+# Okabe and Ito's palette, chosen to be told apart with any kind of colour vision
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def show(images: Tensor | list, labels: list[str] | None = None, columns: int = 8, size: int = 128):
+    """Images [N, 3, H, W] in [-1, 1] as one PIL sheet, which a notebook displays; each at least `size` px wide."""
+    if isinstance(images, Tensor):
+        images = list(images)
+    pixels = [_enlarge(image, size) for image in images]
+    return contact_sheet(pixels, columns=min(columns, len(pixels)), labels=labels)
+
+
+def _enlarge(image: Tensor, size: int) -> Tensor:
+    """Whole-number enlargement without smoothing, so that a small generator's pixels stay honest."""
+    factor = max(1, size // image.shape[-1])
+    return image.repeat_interleave(factor, dim=-1).repeat_interleave(factor, dim=-2)
+
+
+def plot_history(results: dict, terms: list[str] | None = None, size: tuple[float, float] = (6.4, 3.4)):
+    """Loss against step, logarithmic, a curve for each result of {label: EmbedResult}; a matplotlib figure.
+
+    terms: which terms are summed (None: all, the loss itself). The curve is the median over the photos of a result.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    axes = figure.subplots()
+    for colour, (label, result) in zip(COLOURS, results.items()):
+        values = sum(result.history[t] for t in (terms or result.history))  # [steps + 1, N]
+        axes.plot(torch.median(values, dim=1).values, color=colour, label=label, linewidth=1.8)
+    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    axes.grid(alpha=0.3, which="both", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,186 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: i2s
+#     language: python
+#     name: i2s
+# ---
+
+# %% [markdown]
+# # 0. Start here: a photo, found inside a network
+#
+# **In ten minutes you will** see faces that nobody has ever photographed, find a real photo among them, and walk from
+# one face to another.
+#
+# | | |
+# |---|---|
+# | **Goals** | know what this machine runs the course on; generate faces; embed a photo; read a loss curve; morph |
+# | **Before** | a little Python; nothing about GANs |
+# | **Time** | about 10 minutes; the cells themselves take about one on a laptop without a GPU |
+#
+# Run the cells from top to bottom: <kbd>Shift</kbd>+<kbd>Enter</kbd> runs one and goes to the next.
+
+# %% [markdown]
+# ## 0.1 What this machine has
+#
+# The first cell of every lesson chooses the device, loads a **generator** and a **perceptual network**, and says why.
+
+# %%
+import torch
+import i2s
+from i2s import course
+
+lab = course.setup()
+
+# %% [markdown]
+# The generator is small: we trained it for this course, so that it works without a GPU and without a network. What it
+# was trained on, and what it must not be used for, stands in `data/README.md`.
+#
+# ## 0.2 Faces from random numbers
+#
+# A generator turns a list of random numbers, the **latent code** $z$, into a picture. Here are 16 codes.
+
+# %%
+generator = lab.generator
+z = generator.sample_z(16, seed=4)
+z.shape
+
+# %% [markdown]
+# Two steps lead from $z$ to an image. The **mapping** network turns $z$ into a code $w$, one row for each layer of the
+# **synthesis** network, which draws the image. `truncation_psi` below 1 keeps the faces closer to the average one.
+
+# %%
+w_plus = generator.mapping(z, truncation_psi=0.7)
+with torch.no_grad():
+    faces = generator.synthesis(w_plus)
+course.show(faces)
+
+# %% [markdown]
+# None of these people exists. The codes have this shape: 16 faces, the number of layers, the length of $w$.
+
+# %%
+w_plus.shape
+
+# %% [markdown]
+# And this is the face in the middle of them all, the image of the **mean latent**:
+
+# %%
+with torch.no_grad():
+    average = generator.synthesis(generator.w_mean.expand(1, generator.num_ws, -1))
+course.show(average)
+
+# %% [markdown]
+# ## 0.3 A real photo
+#
+# Eileen Collins, astronaut; a NASA portrait in the public domain, which scikit-image ships. The crop puts eyes and
+# mouth where the generator's training faces have them. That matters: lesson 4 shows how much.
+
+# %%
+from skimage import data
+
+portrait = data.astronaut()[15:195, 135:315]
+photo = i2s.load_photos(portrait, generator.resolution)
+course.show(photo, size=256)
+
+# %% [markdown]
+# ## 0.4 Find it: embedding
+#
+# Is there a code that draws *this* face? **Image2StyleGAN** searches for one in five steps:
+#
+# 1. start with an initial code (the mean latent),
+# 2. generate an image of it,
+# 3. compare it with the photo: pixels, and features of the perceptual network,
+# 4. update the code by gradient descent,
+# 5. repeat.
+#
+# The network itself never changes: only the code does. Watch it.
+
+# %%
+watcher = course.EmbedWatcher(photo)
+watcher
+
+# %%
+result = i2s.embed(
+    photo, generator, steps=300, perceptual=lab.perceptual, callback=watcher, progress=False
+)
+print(f"loss {result.loss[0, 0]:.3f} -> {result.loss[-1, 0]:.3f}")
+
+# %% [markdown]
+# The same as still pictures: the image after more and more steps, and the photo last.
+
+# %%
+pick = [0, 1, 2, 4, 7, 11, 19]
+with torch.no_grad():
+    path = generator.synthesis(result.snapshots[pick, 0].to(lab.device)).cpu()
+labels = [f"step {result.snapshot_steps[k]}" for k in pick] + ["photo"]
+course.show(torch.cat([path, photo]), labels=labels)
+
+# %% [markdown]
+# The average face turns into this one. Most of the way is done in the first steps; the curve shows it.
+
+# %%
+course.plot_history({"Eileen Collins": result})
+
+# %% [markdown]
+# > **Predict, then look.** The pixels of photo and image still differ. By how much, on a scale where 0 is equal and 255
+# > is black against white? Write down a guess before you run the next cell.
+
+# %%
+difference = (result.image - result.target).abs().mean() * 127.5
+print(f"mean difference of a pixel: {difference:.1f} of 255")
+
+# %% [markdown]
+# ## 0.5 Walk from face to face
+#
+# Two codes can be blended, $w = \lambda w_1 + (1 - \lambda) w_2$, and every blend is a code too. Move the slider: with
+# the mouse, or with the arrow keys once it is selected.
+
+# %%
+explorer = course.MorphExplorer(generator, [result.w_plus[0], w_plus[2]])
+explorer
+
+# %%
+explorer.snapshot()
+
+# %% [markdown]
+# The faces between are faces too, not two pictures laid over each other. Compare: this is what mixing the *pixels* gives.
+
+# %%
+half = (result.image + faces[2:3].cpu()) / 2
+course.show(torch.cat([explorer.render(0.5)[None], half]), labels=["codes mixed", "pixels mixed"], size=192)
+
+# %% [markdown]
+# ## 0.6 Keep it
+#
+# A result is one small file: code, image, loss history and settings. Loaded again, it draws the same image.
+
+# %%
+import tempfile
+from pathlib import Path
+
+file = Path(tempfile.mkdtemp()) / "collins.safetensors"
+result.save(file)
+again = i2s.EmbedResult.load(file)
+print("the same image:", bool(torch.equal(again.render(generator).cpu(), result.image)))
+
+# %% [markdown]
+# ## What you have seen
+#
+# - A generator draws a face from a code; the codes near each other draw similar faces.
+# - Embedding looks for the code of a photo by gradient descent, on a loss of pixels and features.
+# - Codes can be blended, and the images blend as faces do.
+#
+# **Ask yourself**
+#
+# <details><summary>What changes during an embedding, the network or the code?</summary>Only the code. The network is
+# frozen; its gradients only tell how the image would change with the code.</details>
+# <details><summary>Why does the search start at the mean latent?</summary>The average face has eyes, nose and mouth in
+# the right place already, so the way to any face is short.</details>
+# <details><summary>Why is a morph of codes better than a morph of pixels?</summary>Each blended code is drawn by the
+# generator, which knows faces; blended pixels are two faces at once.</details>
+#
+# **Next:** lesson 1 takes the generator apart.
