@@ -14,6 +14,12 @@ LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2)
 
 
+def normal(*shape: int, std: float = 1.0) -> Tensor:
+    """Numbers from N(0, std^2) for a fresh network; on the meta device, where tensors are only shapes, none are drawn."""
+    x = torch.empty(shape)
+    return x if x.is_meta else x.normal_(std=std)
+
+
 class EqualizedLinear(nn.Module):
     """Fully connected layer whose weights are stored with unit variance and scaled when used.
 
@@ -23,7 +29,7 @@ class EqualizedLinear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, bias_init: float = 0.0, lr_mul: float = 1.0, gain: float = 1.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
+        self.weight = nn.Parameter(normal(out_features, in_features, std=1 / lr_mul))
         self.bias = nn.Parameter(torch.full([out_features], bias_init / lr_mul))
         self.weight_gain = gain * lr_mul / math.sqrt(in_features)
         self.lr_mul = lr_mul
@@ -37,7 +43,7 @@ class EqualizedConv2d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool = True, gain: float = 1.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.weight = nn.Parameter(normal(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.weight_gain = gain / math.sqrt(in_channels * kernel**2)
 
@@ -62,7 +68,7 @@ def normalize_2nd_moment(z: Tensor) -> Tensor:
 
 def fir_kernel(taps: tuple[float, ...] = (1, 3, 3, 1)) -> Tensor:
     """The separable low-pass filter as a [k, k] kernel that sums to 1."""
-    line = torch.tensor(taps, dtype=torch.float32)
+    line = torch.tensor(taps, dtype=torch.float32, device="cpu")
     kernel = line[:, None] * line[None, :]
     return kernel / kernel.sum()
 

@@ -120,7 +120,7 @@ class SynthesisNetwork(nn.Module):
         super().__init__()
         self.num_ws, self.w_dim = config.num_ws, config.w_dim
         self.dtype: torch.dtype | None = None
-        self.const = nn.Parameter(torch.randn(config.channels[0], 4, 4))
+        self.const = nn.Parameter(layers.normal(config.channels[0], 4, 4))
         self.register_buffer("fir", layers.fir_kernel())
         inputs = (None,) + config.channels[:-1]
         self.blocks = nn.ModuleList(
@@ -191,10 +191,10 @@ class StyledConv(nn.Module):
     def __init__(self, config: StyleGAN2Config, in_channels: int, out_channels: int, resolution: int, up: bool):
         super().__init__()
         self.affine = layers.EqualizedLinear(config.w_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.weight = nn.Parameter(layers.normal(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise", torch.randn(resolution, resolution))
+        self.register_buffer("noise", layers.normal(resolution, resolution))
         self.up, self.clamp = up, config.conv_clamp
         self.epsilon = 1e-8 * (9 * in_channels if config.scaled_epsilon else 1)
 
@@ -215,7 +215,7 @@ class ToRGB(nn.Module):
     def __init__(self, in_channels: int, w_dim: int, clamp: float | None):
         super().__init__()
         self.affine = layers.EqualizedLinear(w_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(3, in_channels, 1, 1))
+        self.weight = nn.Parameter(layers.normal(3, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
         self.clamp = clamp
 
