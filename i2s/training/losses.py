@@ -48,9 +48,3 @@ def reconstruction_loss(image: Tensor, target: Tensor, target_features: list[Ten
         total = total + F.l1_loss(image, target)
         image, target = F.avg_pool2d(image, 2), F.avg_pool2d(target, 2)
     return total
-
-
-def energy_distance(a: Tensor, b: Tensor) -> Tensor:
-    """2 E|a - b| - E|a - a'| - E|b - b'| of two samples [N, C]: zero just when their distributions agree."""
-    within = lambda x: torch.cdist(x, x).sum() / (len(x) * (len(x) - 1))  # noqa: E731
-    return 2 * torch.cdist(a, b).mean() - within(a) - within(b)

@@ -8,7 +8,8 @@ class Preset:
     """A whole run. Lengths are in thousands of images (kimg) shown to the networks.
 
     `autoencode` and `mapping_steps` are the warm start of a CPU run; 0 leaves it out (plain StyleGAN2).
-    `encoded` is the share of the generator's batch that starts from encoded photos instead of random z.
+    `discriminator_lead`: the discriminator learns alone for so
+    long before the generator moves. `encoded` is the share of the generator's batch that starts from encoded photos instead of random z.
     """
 
     resolution: int
@@ -20,6 +21,7 @@ class Preset:
     autoencode: float = 0.0  # kimg
     mapping_steps: int = 0
     adversarial: float = 1000.0  # kimg
+    discriminator_lead: float = 0.0  # kimg
     encoded: float = 0.0
     reconstruction_weight: float = 1.0
     learning_rate: float = 0.0025
@@ -41,9 +43,10 @@ PRESETS = {
         resolution=64,
         channels=(256, 256, 128, 64, 32),
         discriminator_channels=(256, 256, 128, 64, 32),
-        autoencode=48.0,
-        mapping_steps=4000,
+        autoencode=96.0,
+        mapping_steps=1500,
         adversarial=600.0,
+        discriminator_lead=3.0,
         encoded=0.25,
         ema_kimg=5.0,
     ),

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from i2s.generators import layers
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.training import losses
 from i2s.training.augment import AdaptiveAugment
@@ -25,6 +24,7 @@ from i2s.training.dataset import Batches, to_range
 from i2s.training.discriminator import Discriminator, Encoder
 from i2s.training.features import SqueezeNet
 from i2s.training.presets import Preset
+from i2s.training.warm_start import fit_mapping
 
 PHASES = ("autoencode", "mapping", "adversarial", "done")
 
@@ -106,34 +106,16 @@ class Trainer:
         w = w + 0.05 * self._normal(w.shape)  # neighbours of a code draw the same face
         image = self._synthesize(w[:, None].expand(-1, self.generator.num_ws, -1))
         loss = self._reconstruction(image, real)
-        penalty = layers.leaky_relu(w, gain=1).square().mean()
-        self._step(self.adam_g, loss + 0.01 * penalty)
+        self._step(self.adam_g, loss + 0.01 * w.square().mean())
         self._update_average()
         return {"reconstruction": loss.detach()}
 
     def _fit_mapping(self, report) -> None:
-        """Phase 2: bring the distribution of mapping(z) to that of the encoder's codes by energy distance.
-
-        Measured in the plane before the last leaky ReLU, whitened, so that every direction of the codes counts.
-        """
+        """Phase 2: give mapping(z) the distribution of the encoder's codes; see `i2s.training.warm_start`."""
         with torch.no_grad():
             faces = torch.cat([self.faces, self.faces.flip(3)])
             codes = torch.cat([self.encoder(to_range(f, self.device), self.dtype) for f in faces.split(256)])
-            codes = before_activation(codes)
-            mean = codes.mean(0)
-            values, vectors = torch.linalg.eigh(torch.cov(codes.T))
-            whiten = vectors / (values + 0.01 * values.max()).sqrt()
-            codes = (codes - mean) @ whiten
-        mapping = self.generator.mapping
-        adam = torch.optim.Adam(mapping.parameters(), lr=0.05, betas=(0.9, 0.99))
-        for step in range(self.preset.mapping_steps):
-            adam.param_groups[0]["lr"] = 0.05 * (1 - step / self.preset.mapping_steps)
-            rows = torch.randint(len(codes), (512,), generator=self.rng, device=self.device)
-            made = before_activation(mapping.to_w(self._normal((512, self.preset.z_dim))))
-            loss = losses.energy_distance((made - mean) @ whiten, codes[rows])
-            self._step(adam, loss)
-            if step % 500 == 0:
-                report(f"mapping {step}/{self.preset.mapping_steps}: energy distance {loss.item():.4f}")
+        fit_mapping(self.generator.mapping, codes, self.preset.mapping_steps, self.rng, report)
         self.average.load_state_dict(self.generator.state_dict())
         self._next_phase(report)
 
@@ -156,8 +138,10 @@ class Trainer:
             reconstruction = self._reconstruction(fake[-encoded:], real[:encoded])
             total = total + p.reconstruction_weight * reconstruction
             terms["reconstruction"] = reconstruction.detach()
-        self._step(self.adam_g, total)
-        if p.path_length_weight and step % p.path_length_interval == 0:
+        leading = self.state["images"] < p.discriminator_lead * 1000
+        if not leading:
+            self._step(self.adam_g, total)
+        if not leading and p.path_length_weight and step % p.path_length_interval == 0:
             w_plus = self._random_w_plus(p.batch // 2)
             penalty, self.path_mean = losses.path_length_penalty(
                 self._synthesize(w_plus), w_plus, self.path_mean, self.rng
@@ -307,8 +291,3 @@ class Trainer:
         state.pop("preset")
         self.state = state
         return True
-
-
-def before_activation(w: Tensor) -> Tensor:
-    """Undo the last leaky ReLU: x of w = leaky_relu(x) (the P space of Zhu et al. 2020, up to the gain)."""
-    return torch.where(w < 0, w / layers.LRELU_SLOPE, w) / layers.LRELU_GAIN
