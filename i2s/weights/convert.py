@@ -1,0 +1,32 @@
+"""From any weight file that i2s reads to its own format, after which nothing needs a pickle again."""
+
+import hashlib
+from pathlib import Path
+
+from i2s.errors import OutputError
+from i2s.generators import load_generator, resolve
+from i2s.weights.native import read_metadata, save_generator
+from i2s.weights.containers import container_of
+
+
+def convert(src: str | Path, out: str | Path, half: bool = False) -> Path:
+    """Read the generator `src` (a file or a name of the catalog) and write it to `out`, a .safetensors file.
+
+    half=False keeps every number as it is; half=True halves the file (see `save_generator`). The new file names its
+    source and that file's checksum; the source's licence goes on holding for it.
+    Errors: WeightFileError, DownloadError (a name that must be fetched), OutputError.
+    """
+    out = Path(out)
+    if out.suffix != ".safetensors":
+        raise OutputError(f"{out} does not end in .safetensors: choose a name that does, so that its format shows.")
+    source = resolve(src)
+    if out.exists() and out.samefile(source):
+        raise OutputError(f"{out} is the source itself: choose another name.")
+    generator = load_generator(source)
+    notes = read_metadata(source) if container_of(source) == "safetensors" else {}
+    if not notes:
+        with source.open("rb") as file:
+            notes = {"name": source.stem, "source": source.name}
+            notes["source_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+            notes["licence"] = "that of the source file"
+    return save_generator(generator, out, half, notes)
