@@ -9,8 +9,10 @@ from i2s.errors import WeightFileError
 TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
 
 _OTHERS = [
-    (b"version https://git-lfs.github.com/spec/", "is a git-lfs pointer, not the weights it points to: fetch the file "
-     "itself (`git lfs pull`, or the download link of its page)"),
+    (
+        b"version https://git-lfs",
+        "is a git-lfs pointer, not the weights: fetch the file itself (`git lfs pull`)",
+    ),
     (b"\x89PNG\r\n\x1a\n", "is a PNG picture, not weights"),
     (b"\xff\xd8\xff", "is a JPEG picture, not weights"),
     (b"\x1f\x8b", "is compressed with gzip: decompress it first"),
@@ -36,8 +38,10 @@ def sniff(start: bytes) -> str:
             raise WeightFileError(what if ":" in what else f"{what}: choose a weight file")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
-        raise WeightFileError("is a web page, not weights (a download quota or a login is in the way): try again later, "
-                              "use a mirror, or save the file by hand in a browser")
+        raise WeightFileError(
+            "is a web page, not weights (a download quota or a login is in the way): try again later, use a "
+            "mirror, or save the file by hand in a browser"
+        )
     return "pickle"
 
 
@@ -46,7 +50,9 @@ def open_bytes(path: str | Path) -> memoryview:
     path = Path(path)
     try:
         if not path.is_file():
-            raise WeightFileError("does not exist: check the name" if not path.exists() else "is not a file: name one")
+            raise WeightFileError(
+                "is not a file: name one" if path.exists() else "does not exist: check the name"
+            )
         with path.open("rb") as file:
             if not file.seek(0, 2):
                 return memoryview(b"")

@@ -1,15 +1,15 @@
 """A pickle machine that can only build data.
 
-A pickle is a program for a small stack machine. Python's own reader lets that program import any module and call
-anything in it. This one runs the same program, and the worst a program can do here is to be refused:
+A pickle is a program for a small stack machine. Python's own reader lets that program import any module and
+call anything in it. This one runs the same program, and the worst a program can do here is to be refused:
 
 - it knows only the instructions that weight files use, and refuses every other by name;
-- a global resolves, through an exact table of (module, name), to a `Global`: a frozen record that holds functions
-  of ours. Nothing is imported, nothing is looked up on an object, no attribute of anything is set;
+- a global resolves, through an exact table of names, to a `Global`: a frozen record that holds functions of
+  ours. Nothing is imported, nothing is looked up on an object, no attribute of anything in the file is set;
 - BUILD finishes an object that this machine began (`Unfinished`) and nothing else;
-- every length is checked against the bytes that are there, and everything that costs memory or time is counted
-  (`Budget`), so that no file makes more than its own size explains;
-- no step recurses, and `check_tree` measures the finished tree: no cycle, no great depth, no unexpected type.
+- every length is checked against the bytes that are there, and everything that costs memory or time is
+  counted (`Budget`), so that no file makes more than its own size explains;
+- no step recurses; the finished tree is checked as a whole in `tree.py`.
 
 References: the opcodes are documented in Python's `pickletools`.
 """
@@ -25,82 +25,27 @@ from typing import Any
 import numpy as np
 
 from i2s.errors import WeightFileError
+from i2s.weights.limits import (
+    BYTE,
+    DOUBLE,
+    INT32,
+    UINT16,
+    UINT32,
+    UINT64,
+    Budget,
+    Cursor,
+    damaged,
+    printable,
+    suspicious,
+)
 
-MAX_DEPTH = 100  # levels of nesting; official networks need about 25
+MAX_MARKS = 200  # groups that are open at once; official networks need about 20
 MAX_STACK = 10_000  # values waiting on the stack; Python writes containers in batches of 1000 pairs
-
-
-def printable(text: object, limit: int = 80) -> str:
-    """A name from a file, made safe to print: ASCII, control characters escaped, cut at `limit` characters."""
-    line = str(text).encode("unicode_escape").decode("ascii")
-    return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-def damaged(what: str) -> WeightFileError:
-    """The error for a file that breaks the rules of its own format."""
-    return WeightFileError(f"is damaged ({what}): fetch it again from its official source")
-
-
-def suspicious(what: str) -> WeightFileError:
-    """The error for a file that asks for what no weight file needs."""
-    return WeightFileError(
-        f"{what}, which no weight file needs: do not open it with other programs, and fetch the weights from their "
-        "official source"
-    )
-
-
-class Cursor:
-    """A place in a run of bytes; every read is checked against the end, and slices are views, not copies."""
-
-    def __init__(self, data):
-        self.data = memoryview(data)
-        self.position = 0
-
-    @property
-    def remaining(self) -> int:
-        return len(self.data) - self.position
-
-    def take(self, count: int) -> memoryview:
-        start, stop = self.position, self.position + count
-        if count < 0 or stop > len(self.data):
-            raise damaged(f"it ends early: {count} bytes are announced at byte {start}, and {self.remaining} are left")
-        self.position = stop
-        return self.data[start:stop]
-
-    def unpack(self, layout: struct.Struct) -> Any:
-        return layout.unpack(self.take(layout.size))[0]
-
-    def line(self) -> str:
-        """The text up to the next newline: half of the name of a global."""
-        window = bytes(self.data[self.position : self.position + 256])
-        end = window.find(b"\n")
-        if end < 0:
-            raise damaged(f"a name that starts at byte {self.position} has no end")
-        self.position += end + 1
-        return window[:end].decode("utf-8", errors="backslashreplace")
-
-
-class Budget:
-    """What one file may cost in all, the pickles inside it included. An honest file stays far below."""
-
-    def __init__(self, file_size: int):
-        self.left = {
-            "instructions": 500_000,  # a 1024 px file has about 60,000
-            "arrays": 20_000,  # tensors, arrays and numpy scalars; about 1,500
-            "array bytes": file_size + 65_536,  # each byte of the file becomes tensor data at most once
-            "nested bytes": file_size + 65_536,  # ... and is read as a nested file at most once
-            "characters": file_size + (16 << 20),
-        }
-
-    def spend(self, what: str, amount: int = 1) -> None:
-        self.left[what] -= amount
-        if self.left[what] < 0:
-            raise damaged(f"it claims more {what} than a weight file of its size has")
 
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """Our inert stand-in for a name in the file: what REDUCE and NEWOBJ do with it, if they may do anything."""
+    """Our inert stand-in for a name in the file: what REDUCE and NEWOBJ do with it, if anything."""
 
     name: str
     reduce: Callable | None = None
@@ -109,7 +54,7 @@ class Global:
 
 
 class Unfinished:
-    """An object between its making and its BUILD. `finish(state)` gives the value; nobody can use it before."""
+    """An object between its making and its BUILD; `finish(state)` gives the value, hidden until then."""
 
     __slots__ = ("finish", "name", "value", "done")
 
@@ -124,11 +69,16 @@ class Machine:
         cursor: where the pickle starts; afterwards it stands behind the pickle's STOP.
         resolve: `(module, name) -> Global`, or WeightFileError.
         budget: shared by all pickles of one file.
-        persistent: what BINPERSID does with its argument (torch archives name their storages so); None refuses it.
+        persistent: what BINPERSID does (torch archives name their storages so); None refuses it.
     """
 
-    def __init__(self, cursor: Cursor, resolve: Callable[[str, str], Global], budget: Budget,
-                 persistent: Callable[[Any], Any] | None = None):
+    def __init__(
+        self,
+        cursor: Cursor,
+        resolve: Callable[[str, str], Global],
+        budget: Budget,
+        persistent: Callable[[Any], Any] | None = None,
+    ):
         self.cursor, self.resolve, self.budget, self.persistent = cursor, resolve, budget, persistent
         self.start = cursor.position
         self.stack: list = []
@@ -146,7 +96,7 @@ class Machine:
             if step is None:
                 raise self.unknown(code)
             step(self)
-            if len(self.stack) > MAX_STACK or len(self.marks) > 2 * MAX_DEPTH:
+            if len(self.stack) > MAX_STACK or len(self.marks) > MAX_MARKS:
                 raise damaged("it is nested deeper than any network")
         value = self.pop()
         if self.stack or self.marks:
@@ -158,7 +108,7 @@ class Machine:
         opcode = pickletools.code2op.get(chr(code))
         if opcode is None:
             if place == 0:
-                return WeightFileError("is not a weight file of a kind that i2s reads: see `i2s generators` for those")
+                return WeightFileError("is no weight file that i2s reads: choose one of `i2s generators`")
             return damaged(f"byte {place} is no pickle instruction")
         return suspicious(f"uses the pickle instruction {opcode.name} at byte {place}")
 
@@ -192,7 +142,7 @@ class Machine:
     def frame(self) -> None:
         length = self.cursor.unpack(UINT64)
         if length > self.cursor.remaining:
-            raise damaged(f"it ends early: a frame announces {length} bytes, and {self.cursor.remaining} are left")
+            raise damaged(f"it ends early: {length} bytes announced, {self.cursor.remaining} left")
 
     def mark(self) -> None:
         self.marks.append(self.stack)
@@ -323,10 +273,6 @@ def describe(value: Any) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-UINT16, UINT32, UINT64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
-INT32, INT64, DOUBLE = struct.Struct("<i"), struct.Struct("<q"), struct.Struct(">d")
-
-
 def _push(make: Callable[[Cursor], Any]) -> Callable[[Machine], None]:
     return lambda machine: machine.stack.append(make(machine.cursor))
 
@@ -335,7 +281,6 @@ def _bytes(length: struct.Struct) -> Callable[[Machine], None]:
     return _push(lambda cursor: cursor.take(cursor.unpack(length)))
 
 
-BYTE = struct.Struct("<B")
 STEPS: dict[int, Callable[[Machine], None]] = {
     opcode[0]: step
     for opcode, step in {
@@ -382,35 +327,3 @@ STEPS: dict[int, Callable[[Machine], None]] = {
         pickle.BINPERSID: Machine.binpersid,
     }.items()
 }
-
-
-def check_tree(root: Any, children: Callable[[Any], Any]) -> None:
-    """WeightFileError unless `root` is a tree with shared branches: no cycle, at most MAX_DEPTH levels.
-
-    Each object is visited once however many references share it, so that 4 ** 40 leaves cost forty visits.
-
-    Args:
-        root: what the machine gave.
-        children: the values inside an object, () for a leaf; it raises WeightFileError for a type that has no
-            place in a tree.
-    """
-    height: dict[int, int] = {}  # id -> levels below and including it; 0 while it is open
-    path = [root]
-    while path:
-        node = path[-1]
-        inside = [child for child in children(node) if not isinstance(child, _LEAVES)]
-        if id(node) not in height:
-            height[id(node)] = 0
-            todo = [child for child in inside if id(child) not in height]
-            if any(height.get(id(child)) == 0 for child in inside):
-                raise damaged("it contains itself")
-            path.extend(todo)
-            continue
-        path.pop()
-        if height[id(node)] == 0:
-            height[id(node)] = 1 + max((height[id(child)] for child in inside), default=0)
-            if height[id(node)] > MAX_DEPTH:
-                raise damaged(f"it is nested deeper than {MAX_DEPTH} levels")
-
-
-_LEAVES = (type(None), bool, int, float, str)

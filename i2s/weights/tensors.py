@@ -1,11 +1,12 @@
-"""Tensors and arrays from a weight file: every claim is checked against the bytes before anything is allocated."""
+"""Tensors and arrays from a weight file: each claim is checked against the bytes before memory is taken."""
 
 import math
 
 import numpy as np
 import torch
 
-from i2s.weights.machine import Budget, Unfinished, damaged, describe, printable, suspicious
+from i2s.weights.limits import Budget, damaged, printable, suspicious
+from i2s.weights.machine import Unfinished, describe
 
 # Storage classes of the module `torch`, as its archives name them.
 STORAGES = {
@@ -24,7 +25,8 @@ MAX_AXES = 8
 def _sizes(sizes: object, what: str) -> tuple[int, ...]:
     if type(sizes) is not tuple or len(sizes) > MAX_AXES or not all(type(n) is int and n >= 0 for n in sizes):
         raise damaged(f"the {what} of an array is not a short tuple of sizes")
-    if math.prod(n for n in sizes if n) >= 1 << 48:  # also of empty arrays: the product must not overflow elsewhere
+    # Also of empty arrays: torch and numpy multiply without looking.
+    if math.prod(n for n in sizes if n) >= 1 << 48:
         raise damaged(f"an array claims the {what} {printable(list(sizes))}")
     return sizes
 
@@ -53,8 +55,8 @@ class Storage:
         self.filled = True
 
 
-def rebuild_tensor(storage, offset, size, stride, requires_grad=False, hooks=None, metadata=None) -> torch.Tensor:
-    """`torch._utils._rebuild_tensor_v2`: a view of `storage`, which must hold every element that it claims."""
+def rebuild_tensor(storage, offset, size, stride, trained=False, hooks=None, metadata=None) -> torch.Tensor:
+    """`torch._utils._rebuild_tensor_v2`: a view of `storage`, which must hold every element it claims."""
     if type(storage) is not Storage:
         raise damaged(f"a tensor made from {describe(storage)}")
     size, stride = _sizes(size, "shape"), _sizes(stride, "stride")
@@ -64,13 +66,13 @@ def rebuild_tensor(storage, offset, size, stride, requires_grad=False, hooks=Non
         raise suspicious("hangs code or notes on a tensor")
     count = math.prod(size)
     end = offset + (1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else 0)
-    # `count` also keeps out tensors that show one number a billion times: they would fill the memory when copied.
+    # `count` keeps out tensors that show one number a billion times: a copy would fill the memory.
     if end > storage.count or count > storage.count:
         raise damaged(f"a tensor of shape {list(size)} reaches beyond its storage of {storage.count} numbers")
     return storage.tensor.as_strided(size, stride, offset)
 
 
-def rebuild_parameter(data, requires_grad=False, hooks=None) -> torch.Tensor:
+def rebuild_parameter(data, trained=False, hooks=None) -> torch.Tensor:
     """`torch._utils._rebuild_parameter`: the tensor; whether it was trained does not matter here."""
     if type(data) is not torch.Tensor or not _empty(hooks):
         raise damaged(f"a parameter made from {describe(data)}")
@@ -78,7 +80,7 @@ def rebuild_parameter(data, requires_grad=False, hooks=None) -> torch.Tensor:
 
 
 class Arrays:
-    """The numpy side: what stands for `numpy.dtype`, `_reconstruct`, `scalar` and `_frombuffer` in one file."""
+    """The numpy side: what stands for `numpy.dtype`, `_reconstruct`, `scalar` and `_frombuffer`."""
 
     def __init__(self, budget: Budget, ndarray: object):
         self.budget = budget
