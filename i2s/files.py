@@ -8,12 +8,19 @@ from i2s.errors import OutputError
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:
-    """Write `data` beside `path`, then put it in its place. OutputError (disk full, no permission) leaves the old file."""
+    """Write `data` beside `path`, then put it in its place; folders are made as needed.
+
+    OutputError (disk full, no permission, a folder of that name) leaves what stood there before.
+    """
     path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device cannot be replaced
+            path.write_bytes(data)
+            return path
+        place = path.resolve()  # a link stays a link
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=".i2s-")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -21,10 +28,13 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        os.replace(temporary, place)
     except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(
+            f"{path} could not be written ({reason}): free some space or choose another folder."
+        ) from error
+    finally:  # also when it is interrupted
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise OutputError(f"{path} could not be written ({reason}): free some space or choose another folder.") from error
     return path

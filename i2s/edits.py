@@ -1,0 +1,141 @@
+"""Edits: the three operations on W+ codes of Image2StyleGAN (Abdal, Qin, Wonka 2019).
+
+    morphing              w = lambda w1 + (1 - lambda) w2
+    expression transfer   w = w1 + lambda (w3 - w2)
+    style transfer        the first rows of one code, the last of another: crossover
+
+A code is [num_ws, w_dim], or [N, num_ws, w_dim] for N of them; a single one goes with any number of others.
+All are pure functions: they change nothing, what they return shares no memory with what they are given, and
+gradients flow through. Each returns codes for `generator.synthesis` (add [None] to a single one).
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from i2s.errors import LatentError, SettingsError
+
+Lambda = float | Sequence[float] | Tensor
+
+
+def morph(w1: Tensor, w2: Tensor, lam: Lambda) -> Tensor:
+    """Blend two codes: w = lam w1 + (1 - lam) w2 (the paper's morphing equation).
+
+    w1, w2: [num_ws, w_dim] or [N, num_ws, w_dim]. lam: 1 is w1, 0 is w2, beyond them extrapolates.
+    A number returns codes of the same shape. K numbers (list or tensor [K]) return K frames: [K, num_ws,
+    w_dim], or for N codes [K * N, num_ws, w_dim], all N of a frame together. LatentError, SettingsError.
+    """
+    w1, w2 = _codes(w1=w1, w2=w2)
+    return _frames(lambda lam: lam * w1 + (1 - lam) * w2, lam, like=w1)
+
+
+def transfer_expression(w1: Tensor, w2: Tensor, w3: Tensor, lam: Lambda = 1.0) -> Tensor:
+    """Give one face the expression of another: w = w1 + lam (w3 - w2) (the paper's equation).
+
+    w1: the face to change. w2, w3: one other person, neutral and with the expression. Shapes and lam as in
+    `morph`. The paper gives no lam: 1 is the whole difference, more exaggerates, a negative one reverses
+    it.
+    LatentError, SettingsError.
+    """
+    w1, w2, w3 = _codes(w1=w1, w2=w2, w3=w3)
+    return _frames(lambda lam: w1 + lam * (w3 - w2), lam, like=w1)
+
+
+def crossover(
+    content: Tensor, style: Tensor, split: int | None = None, *, layers: Iterable[int] | None = None
+) -> Tensor:
+    """Style transfer: the first `split` rows of content, the rest of style (the paper's crossover).
+
+    content, style: [num_ws, w_dim] or [N, num_ws, w_dim].
+    split: 0 is style, num_ws is content; None is half of the rows, the paper's 9 of 18 (see `split_for`).
+    layers: in place of split, the rows to take from style, in any order; negative ones count from the end.
+    LatentError; SettingsError when both are given.
+    """
+    content, style = _codes(content=content, style=style)
+    num_ws = content.shape[-2]
+    if layers is None:
+        split = num_ws // 2 if split is None else split
+        if not _is_int(split) or not 0 <= split <= num_ws:
+            raise LatentError(f"split is {split}: give a number from 0 to {num_ws}, the rows of this code.")
+        layers = range(split, num_ws)
+    elif split is not None:
+        raise SettingsError("split and layers both say which rows come from the style: give one of them.")
+    from_style = torch.zeros(num_ws, 1, dtype=torch.bool, device=content.device)  # [num_ws, 1]
+    for row in layers:
+        if not _is_int(row) or not -num_ws <= row < num_ws:
+            raise LatentError(f"There is no row {row}: this code has rows 0 to {num_ws - 1}.")
+        from_style[row] = True
+    return torch.where(from_style, style, content)
+
+
+def split_for(resolution: int, upto: int | None = None) -> int:
+    """How many rows of a code belong to the content, for `crossover`, in StyleGAN1 and StyleGAN2.
+
+    resolution: of the generator, which has num_ws = 2 log2(resolution) - 2 rows.
+    upto: the size of the feature maps up to which the content decides; None is half of all rows.
+    At 1024 px the paper's 9 of 18 rows are both: half of them, and the layers from 4 x 4 to 64 x 64. Below,
+    the two part, and one must choose:
+
+        resolution                     64   128   256   512   1024
+        num_ws                         10    12    14    16     18
+        half of the rows                5     6     7     8      9
+        up to 64 x 64 (upto=64)         9     9     9     9      9
+
+    Half keeps the proportion (layers up to 2 sqrt(resolution)) and is the default everywhere: at 64 px, 9
+    rows leave to the style only the last one, which colours the finished image. In StyleGAN2 row 0 is the 4
+    x 4 layer, rows 1 and 2 are 8 x 8, and so on; the row after a size also sets its colour output.
+    StyleGAN1 has two rows at each size, so that its ninth is the first of 64 x 64. StyleGAN3's rows follow
+    no such sizes. SettingsError.
+    """
+    for name, value in {"resolution": resolution, "upto": upto}.items():
+        if value is not None and (not _is_int(value) or value < 4 or value & (value - 1)):
+            raise SettingsError(f"{name} is {value}, but must be a power of two of at least 4.")
+    num_ws = 2 * int(math.log2(resolution)) - 2
+    if upto is None:
+        return num_ws // 2
+    if upto > resolution:
+        raise SettingsError(f"upto is {upto}, but the generator's largest layer is {resolution}.")
+    return 2 * int(math.log2(upto)) - 3
+
+
+def _frames(blend, lam: Lambda, like: Tensor) -> Tensor:
+    """blend(lam) for a number; for K numbers, all K results one after the other, [K * N, num_ws, w_dim]."""
+    try:
+        lam = torch.as_tensor(lam, dtype=like.dtype, device=like.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"lam is {lam!r}: give a number, or a list of numbers.") from error
+    if lam.ndim > 1 or lam.numel() == 0:
+        raise SettingsError(f"lam has shape {list(lam.shape)}: give a number, or a list of numbers.")
+    if not lam.isfinite().all():
+        raise SettingsError("lam holds NaN or infinity: give finite numbers.")
+    if lam.ndim == 0:
+        return blend(lam)
+    return blend(lam[:, None, None, None]).flatten(0, 1)  # [K, N | 1, ...] -> [K * N, num_ws, w_dim]
+
+
+def _codes(**codes: Tensor) -> list[Tensor]:
+    """The codes, when they are finite floats of shapes that go together; LatentError otherwise."""
+    for name, w in codes.items():
+        if not isinstance(w, Tensor):
+            raise LatentError(f"{name} is a {type(w).__name__}: give a W+ code, a tensor [num_ws, w_dim].")
+        if w.ndim not in (2, 3) or 0 in w.shape:
+            shape = list(w.shape)
+            raise LatentError(f"{name} has shape {shape}: a code is [num_ws, w_dim] or [N, num_ws, w_dim].")
+        if not w.is_floating_point():
+            raise LatentError(f"{name} is of {w.dtype}: a W+ code holds floats.")
+        if not w.isfinite().all():
+            raise LatentError(f"{name} holds NaN or infinity: embed the photo again.")
+    shapes = ", ".join(f"{name} {list(w.shape)}" for name, w in codes.items())
+    if len({w.shape[-2:] for w in codes.values()}) > 1:
+        raise LatentError(f"The codes differ in shape ({shapes}): embed all photos with the same generator.")
+    if len({len(w) for w in codes.values() if w.ndim == 3} - {1}) > 1:
+        raise LatentError(f"The codes differ in number ({shapes}): give as many of each, or one.")
+    if len({w.device for w in codes.values()}) > 1:
+        raise LatentError("The codes are on different devices: bring them to one with .to(device).")
+    return list(codes.values())
+
+
+def _is_int(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
