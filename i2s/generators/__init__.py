@@ -33,7 +33,7 @@ def load_generator(
     generator.name = str(name_or_path) if str(name_or_path) != str(path) else path.stem
     try:
         generator = generator.to(device or "cpu", torch.float64 if dtype == torch.float64 else torch.float32)
-    except (RuntimeError, AssertionError) as error:  # no such device, or no memory on it
+    except (RuntimeError, AssertionError, TypeError) as error:  # no such device, or no memory on it
         reason = str(error).splitlines()[0]
         raise DeviceError(f"The generator cannot be put on {device} ({reason}): choose another device.") from error
     generator.synthesis.dtype = dtype if dtype in HALVES else None

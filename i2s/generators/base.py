@@ -128,16 +128,22 @@ def choose_noise(noise: Noise, stored: list[Tensor]) -> list[Tensor | None]:
     return list(noise)
 
 
+def shown(value: object) -> str:
+    """A setting for a message. It may come from a hostile file, so nothing but a short plain value is printed."""
+    plain = isinstance(value, (bool, int, float, str, type(None)))
+    return ascii(value)[:40] if plain else f"of type {type(value).__name__}"
+
+
 def check_size(name: str, value: object, low: int = 1, high: int = 65536) -> None:
     """SettingsError unless a network's setting is a whole number within bounds, so that no file asks for petabytes."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SettingsError(f"{name} is {str(value)[:40]!r}: it must be a whole number from {low} to {high}.")
+        raise SettingsError(f"{name} is {shown(value)}: it must be a whole number from {low} to {high}.")
 
 
 def check_number(name: str, value: object, low: float, high: float) -> None:
     """SettingsError unless a network's setting is a finite number within bounds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise SettingsError(f"{name} is {str(value)[:40]!r}: it must be a number from {low} to {high}.")
+        raise SettingsError(f"{name} is {shown(value)}: it must be a number from {low} to {high}.")
 
 
 def check_resolution(resolution: object, lowest: int = 4) -> int:
@@ -151,7 +157,8 @@ def check_resolution(resolution: object, lowest: int = 4) -> int:
 def check_channels(channels: object, blocks: int) -> tuple[int, ...]:
     """The channel counts as a tuple; SettingsError unless there is one for each of `blocks` resolutions."""
     if not isinstance(channels, (tuple, list)) or len(channels) != blocks:
-        raise SettingsError(f"channels is {str(channels)[:40]!r}: this resolution needs {blocks} channel counts.")
+        count = len(channels) if isinstance(channels, (tuple, list)) else shown(channels)
+        raise SettingsError(f"The channel counts are {count}, but this resolution needs {blocks} of them.")
     for count in channels:
         check_size("a channel count", count)
     return tuple(channels)

@@ -75,4 +75,4 @@ def _passes(kernel: Tensor) -> list[tuple[Tensor, tuple[bool, bool]]]:
     """2-D kernels to apply in turn, each with the axes (rows, columns) it works on: two for a separable filter."""
     if kernel.ndim == 2:
         return [(kernel, (True, True))]
-    return [(kernel[:, None], (True, False)), (kernel[None, :], (False, True))]
+    return [(kernel[None, :], (False, True)), (kernel[:, None], (True, False))]

@@ -27,6 +27,7 @@ from i2s.generators.base import (
     check_w_plus,
     check_z,
     choose_noise,
+    shown,
     truncate,
 )
 
@@ -61,9 +62,9 @@ class StyleGAN2Config:
         if self.conv_clamp is not None:
             check_number("conv_clamp", self.conv_clamp, 1e-6, 1e9)
         if not isinstance(self.scaled_epsilon, bool):
-            raise SettingsError(f"scaled_epsilon is {self.scaled_epsilon!r}: it is True or False.")
+            raise SettingsError(f"scaled_epsilon is {shown(self.scaled_epsilon)}: it is True or False.")
         if self.architecture not in ("skip", "resnet", "orig"):
-            raise SettingsError(f"architecture is {self.architecture!r}: it is 'skip', 'resnet' or 'orig'.")
+            raise SettingsError(f"architecture is {shown(self.architecture)}: it is 'skip', 'resnet' or 'orig'.")
 
     @property
     def num_ws(self) -> int:

@@ -28,6 +28,7 @@ from i2s.generators.base import (
     check_size,
     check_w_plus,
     choose_noise,
+    shown,
 )
 from i2s.generators.filters import design_lowpass, filtered_leaky_relu
 from i2s.generators.stylegan2 import MappingNetwork
@@ -78,11 +79,11 @@ class StyleGAN3Config:
         if self.conv_clamp is not None:
             check_number("conv_clamp", self.conv_clamp, 1e-6, 1e9)
         if self.oversampling not in (2, 4):
-            raise SettingsError(f"oversampling is {self.oversampling!r}: it is 2 or 4.")
+            raise SettingsError(f"oversampling is {shown(self.oversampling)}: it is 2 or 4.")
         if self.conv_kernel % 2 == 0:
             raise SettingsError(f"conv_kernel is {self.conv_kernel}: it must be odd.")
         if not isinstance(self.radial_filters, bool):
-            raise SettingsError(f"radial_filters is {self.radial_filters!r}: it is True or False.")
+            raise SettingsError(f"radial_filters is {shown(self.radial_filters)}: it is True or False.")
 
     @property
     def num_ws(self) -> int:

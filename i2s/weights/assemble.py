@@ -15,6 +15,7 @@ from torch import Tensor
 
 from i2s.errors import WeightFileError
 from i2s.generators.base import Generator
+from i2s.weights.limits import printable
 from i2s.weights.settings import settings_of_a_file
 
 MAX_NUMBERS = 2**28  # 1 GB in float32; the largest official generator has 33 million
@@ -113,7 +114,7 @@ def _shapes(name: str, found: Iterable[int], expected: list[int]) -> str:
 
 
 def _listed(names: list[str], what: str) -> str:
-    shown = ", ".join(name[:80] for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    shown = ", ".join(printable(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"tensor {shown} is {what}" if len(names) == 1 else f"tensors {shown} are {what}"
 
 

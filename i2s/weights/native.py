@@ -21,7 +21,7 @@ from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 from i2s.weights.assemble import Entry, assemble
-from i2s.weights.machine import printable
+from i2s.weights.limits import printable
 from i2s.weights.settings import settings_of_a_file
 
 FORMAT, VERSION = "i2s-generator", 1

@@ -7,9 +7,13 @@ over at the end is an error, not ignored.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from i2s.errors import SettingsError, WeightFileError
-from i2s.generators.base import check_size
+import numpy as np
 
+from i2s.errors import SettingsError, WeightFileError
+from i2s.generators.base import check_size, shown
+from i2s.weights.limits import printable
+
+PLAIN = (bool, int, float, str, type(None))
 _REQUIRED = object()
 
 
@@ -19,7 +23,8 @@ def settings_of_a_file() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        raise WeightFileError(f"the settings in the file describe no network that i2s can build ({error})") from error
+        reason = str(error).rstrip(".")
+        raise WeightFileError(f"the settings in the file describe no network that i2s can build ({reason})") from error
 
 
 class Settings:
@@ -28,7 +33,11 @@ class Settings:
     def __init__(self, values: object, owner: str):
         if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
             raise WeightFileError(f"the settings of {owner} are not a table of names and values")
-        self._left, self._owner = dict(values), owner
+        self._left, self._owner = {name: _plain(name, value) for name, value in values.items()}, owner
+
+    def __iter__(self) -> Iterator[tuple[str, object]]:
+        """Names and values of what has not been taken."""
+        return iter(self._left.items())
 
     def take(self, name: str, default: object = _REQUIRED) -> object:
         """The value as it is; the configuration class that gets it checks it."""
@@ -49,8 +58,8 @@ class Settings:
         value = self._left.pop(name, allowed[0])
         value = list(value) if isinstance(value, tuple) else value
         if not any(type(value) is type(one) and value == one for one in allowed):
-            shown = repr(value)[:40] if isinstance(value, (bool, int, float, str)) else f"of type {type(value).__name__}"
-            raise WeightFileError(f"{name} of {self._owner} is {shown}: i2s reads networks with {allowed[-1]!r} only")
+            known = repr(allowed[-1])
+            raise WeightFileError(f"{name} of {self._owner} is {shown(value)}: i2s reads networks with {known} only")
 
     def ignore(self, *names: str) -> None:
         """Settings that change nothing in what is computed here."""
@@ -60,5 +69,14 @@ class Settings:
     def finish(self) -> None:
         """All settings were known."""
         if self._left:
-            names = ", ".join(sorted(name[:40] for name in self._left)[:3])
+            names = ", ".join(sorted(printable(name, 40) for name in self._left)[:3])
             raise WeightFileError(f"{self._owner} has settings that i2s does not know ({names}): an unknown variant")
+
+
+def _plain(name: str, value: object) -> object:
+    """The value of a setting: a number, a text, None, a short list of those, or a table (settings of a part)."""
+    value = value.item() if isinstance(value, np.generic) else value
+    short = isinstance(value, (list, tuple)) and len(value) <= 64
+    if isinstance(value, PLAIN + (Mapping,)) or (short and all(isinstance(one, PLAIN) for one in value)):
+        return value
+    raise WeightFileError(f"the setting {printable(name, 40)} is of type {type(value).__name__}, which no network has")

@@ -7,7 +7,6 @@ matrices as [in, out].
 
 from collections.abc import Mapping
 
-import numpy as np
 from torch import Tensor
 
 from i2s.errors import WeightFileError
@@ -16,7 +15,7 @@ from i2s.generators.base import Generator, check_resolution
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.weights.assemble import Entry, assemble, tensor_of
-from i2s.weights.machine import printable
+from i2s.weights.limits import printable
 from i2s.weights.pickles import TFNetwork
 from i2s.weights.settings import Settings, settings_of_a_file
 
@@ -71,10 +70,7 @@ def _merged(*networks: TFNetwork) -> dict[str, object]:
     """The settings of all three; what two of them say must agree."""
     merged: dict[str, object] = {}
     for network in networks:
-        for name, value in _field(network, "static_kwargs", Mapping).items():
-            value = value.item() if isinstance(value, np.generic) else value
-            if not isinstance(value, (bool, int, float, str, list, tuple, type(None))):
-                raise WeightFileError(f"the setting {printable(name, 40)} is of type {type(value).__name__}")
+        for name, value in Settings(_field(network, "static_kwargs", Mapping), "a network"):
             known = merged.setdefault(name, value)
             if type(known) is not type(value) or known != value:
                 raise WeightFileError(f"the setting {printable(name, 40)} differs between the networks of the file")
@@ -124,7 +120,7 @@ def _stylegan1(settings: Settings, variables: dict[str, object]) -> Generator:
     common = _common(settings, fmap_base=8192)
     common["mapping_width"] = settings.take("mapping_fmaps", 512)
     fused = settings.take("fused_scale", "auto")
-    if fused not in ("auto", True, False):
+    if fused != "auto" and not isinstance(fused, bool):
         raise WeightFileError("the setting fused_scale is none that is known")
     for name in ("use_wscale", "use_styles", "const_input_layer", "use_instance_norm", "use_truncation"):
         settings.expect(name, True)

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from i2s.errors import WeightFileError
-from i2s.generators.base import Generator, check_resolution
+from i2s.generators.base import Generator, check_resolution, shown
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config, bands
 from i2s.weights.assemble import Entry, assemble, tensor_of
+from i2s.weights.limits import printable
 from i2s.weights.pickles import PersistentObject
 from i2s.weights.settings import Settings, settings_of_a_file
 
@@ -33,12 +34,13 @@ def convert(tree: Mapping[str, object]) -> Generator:
         kind = "missing" if "G_ema" not in tree else "None" if root is None else f"of type {type(root).__name__}"
         raise WeightFileError(f"G_ema is {kind}: the file holds no trained generator")
     if root.class_name != "Generator":
-        raise WeightFileError(f"G_ema is a {root.class_name[:40]!r}, not a generator")
+        raise WeightFileError(f"G_ema is a {printable(root.class_name, 40)!r}, not a generator")
     modules = _modules(root)
     if "synthesis" not in modules or "mapping" not in modules:
         raise WeightFileError("G_ema has no mapping or no synthesis network: it is no StyleGAN generator")
     if modules["synthesis"].class_name != "SynthesisNetwork":
-        raise WeightFileError(f"G_ema has a synthesis network of class {modules['synthesis'].class_name[:40]!r}")
+        name = printable(modules["synthesis"].class_name, 40)
+        raise WeightFileError(f"G_ema has a synthesis network of the unknown class {name!r}")
     return _stylegan3(modules) if "synthesis.input" in modules else _stylegan2(modules)
 
 
@@ -52,7 +54,7 @@ def _modules(root: PersistentObject) -> Tree:
     while waiting:
         path, module = waiting.pop()
         if not isinstance(module, PersistentObject) or not isinstance(module.state, Mapping):
-            raise WeightFileError(f"module {path[:80]!r} is not a module of the official networks")
+            raise WeightFileError(f"module {printable(path)} is not a module of the official networks")
         found[path] = module
         if len(found) > MAX_MODULES or path.count(".") > 8:
             raise WeightFileError("the modules are nested without end: this is no StyleGAN generator")
@@ -64,7 +66,7 @@ def _modules(root: PersistentObject) -> Tree:
 def _part(module: PersistentObject, part: str, path: str) -> Iterable[tuple[str, object]]:
     values = module.state.get(part)
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
-        raise WeightFileError(f"module {path[:80]!r} has no {part}: it is not a module of the official networks")
+        raise WeightFileError(f"module {printable(path)} has no {part}: it is not a module of the official networks")
     return values.items()
 
 
@@ -89,18 +91,17 @@ def _check(modules: Tree, expected: Expected) -> None:
     """Every module is there, no other is, and class and attributes are the expected ones."""
     for path in modules:
         if path not in expected:
-            raise WeightFileError(f"module {path[:80]} is unknown: the file is of a variant i2s does not read")
+            raise WeightFileError(f"module {printable(path)} is unknown: the file is of a variant i2s does not read")
     for path, (class_name, attributes) in expected.items():
         if path not in modules:
             raise WeightFileError(f"module {path} is missing: the file is incomplete")
         if modules[path].class_name != class_name:
-            found = str(modules[path].class_name)[:40]
+            found = printable(modules[path].class_name, 40)
             raise WeightFileError(f"module {path or 'G_ema'} is a {found!r}, but a {class_name} is expected")
         for name, value in attributes.items():
             found = _attribute(modules, path, name)
             if not _same(found, value):
-                shown = repr(found)[:40] if isinstance(found, (bool, int, float, str)) else f"of type {type(found).__name__}"
-                raise WeightFileError(f"{name} of module {path or 'G_ema'} is {shown}, but {value} is expected")
+                raise WeightFileError(f"{name} of module {path or 'G_ema'} is {shown(found)}, but {value} is expected")
 
 
 def _number(value: object) -> object:
@@ -116,7 +117,7 @@ def _same(found: object, expected: object) -> bool:
         return isinstance(found, (list, tuple)) and len(found) == len(expected) and all(map(_same, found, expected))
     if isinstance(expected, (bool, str)) or expected is None:
         return type(found) is type(expected) and found == expected
-    return type(found) in (int, float) and math.isclose(found, expected, rel_tol=1e-6)
+    return type(found) in (int, float) and abs(found) < 2**53 and math.isclose(found, expected, rel_tol=1e-6)
 
 
 # --- both architectures -----------------------------------------------------------------------------------------------
