@@ -31,9 +31,15 @@ def read_source(path: Path) -> nbformat.NotebookNode:
     notebook.metadata = nbformat.from_dict(METADATA)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03d}"
-        cell.metadata = nbformat.from_dict({})
+        keep_tags(cell)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def keep_tags(cell: nbformat.NotebookNode) -> None:
+    """Of a cell's metadata only the tags are ours: `nbval-ignore-output` where outputs differ between machines."""
+    tags = cell.metadata.get("tags")
+    cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
 
 
 def student(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -51,8 +57,15 @@ def execute(notebook: nbformat.NotebookNode, timeout: int = 300) -> nbformat.Not
     NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}).execute()
     notebook.metadata = nbformat.from_dict(METADATA)  # drops widget state, which viewers cannot use
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({})
+        keep_tags(cell)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_widget(output)]
     return notebook
+
+
+def is_widget(output: nbformat.NotebookNode) -> bool:
+    """A widget's view: dead in a file, where viewers show an error in its place. `snapshot()` cells stand in for it."""
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def text(notebook: nbformat.NotebookNode) -> str:

@@ -10,17 +10,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def show(images: Tensor | list, labels: list[str] | None = None, columns: int = 8, size: int = 128):
-    """Images [N, 3, H, W] in [-1, 1] as one PIL sheet, which a notebook displays; each at least `size` px wide."""
-    if isinstance(images, Tensor):
-        images = list(images)
-    pixels = [_enlarge(image, size) for image in images]
-    return contact_sheet(pixels, columns=min(columns, len(pixels)), labels=labels)
-
-
-def _enlarge(image: Tensor, size: int) -> Tensor:
-    """Whole-number enlargement without smoothing, so that a small generator's pixels stay honest."""
-    factor = max(1, size // image.shape[-1])
-    return image.repeat_interleave(factor, dim=-1).repeat_interleave(factor, dim=-2)
+    """Images [N, 3, H, W] in [-1, 1] as one PIL sheet, which a notebook displays; each `size` px wide."""
+    return contact_sheet(images, columns=min(columns, len(images)), labels=labels, size=size)
 
 
 def plot_history(results: dict, terms: list[str] | None = None, size: tuple[float, float] = (6.4, 3.4)):

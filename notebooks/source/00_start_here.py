@@ -29,7 +29,7 @@
 #
 # The first cell of every lesson chooses the device, loads a **generator** and a **perceptual network**, and says why.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 import torch
 import i2s
 from i2s import course
@@ -103,7 +103,7 @@ course.show(photo, size=256)
 watcher = course.EmbedWatcher(photo)
 watcher
 
-# %%
+# %% tags=["nbval-ignore-output"]
 result = i2s.embed(
     photo, generator, steps=300, perceptual=lab.perceptual, callback=watcher, progress=False
 )
@@ -129,7 +129,7 @@ course.plot_history({"Eileen Collins": result})
 # > **Predict, then look.** The pixels of photo and image still differ. By how much, on a scale where 0 is equal and 255
 # > is black against white? Write down a guess before you run the next cell.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 difference = (result.image - result.target).abs().mean() * 127.5
 print(f"mean difference of a pixel: {difference:.1f} of 255")
 
