@@ -77,6 +77,19 @@ def parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="show device, generator and networks", description=cmd_info.__doc__)
     _generator_options(info)
     info.set_defaults(run=cmd_info)
+
+    inspect = commands.add_parser("inspect", help="show what is in a weight file", description=cmd_inspect.__doc__)
+    inspect.add_argument("file", type=Path, metavar="FILE")
+    inspect.set_defaults(run=cmd_inspect)
+
+    convert = commands.add_parser("convert", help="weights to safetensors", description=cmd_convert.__doc__)
+    convert.add_argument("file", metavar="FILE", help="weight file, or a name of `i2s generators`")
+    convert.add_argument("out", type=Path, metavar="OUT.safetensors")
+    convert.add_argument("--half", action="store_true", help="half the size, at half precision")
+    convert.set_defaults(run=cmd_convert)
+
+    generators = commands.add_parser("generators", help="list the known generators", description=cmd_generators.__doc__)
+    generators.set_defaults(run=cmd_generators)
     return top
 
 
@@ -235,6 +248,31 @@ def cmd_info(options) -> int:
     print(f"generator: {generator.describe()}")
     print(f"perceptual network: {load_perceptual('auto', device=device).describe()}")
     print(f"cache: {cache_dir()}")
+    return 0
+
+
+def cmd_inspect(options) -> int:
+    """Show what is in a weight file, without trusting it: nothing of it is executed."""
+    from i2s.weights.inspect import inspect_file
+
+    report = inspect_file(options.file)
+    print(report)
+    return report.exit_code
+
+
+def cmd_convert(options) -> int:
+    """Write a generator as safetensors, after which nothing needs its pickle again."""
+    from i2s.weights.convert import convert
+
+    print(convert(options.file, options.out, options.half))
+    return 0
+
+
+def cmd_generators(options) -> int:
+    """List the known generators: size, licence, and which are on this machine."""
+    from i2s.weights.catalog import table
+
+    print(table())
     return 0
 
 
