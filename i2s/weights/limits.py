@@ -43,6 +43,9 @@ class Cursor:
         self.position = stop
         return self.data[start:stop]
 
+    def byte(self) -> int:
+        return self.take(1)[0]
+
     def unpack(self, layout: struct.Struct) -> Any:
         return layout.unpack(self.take(layout.size))[0]
 
@@ -60,7 +63,7 @@ class Cursor:
         return window[:end].decode("utf-8", errors="backslashreplace")
 
 
-BYTE, UINT16, UINT32, UINT64 = (struct.Struct(f"<{code}") for code in "BHIQ")
+UINT16, UINT32, UINT64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 INT32, INT64, DOUBLE = struct.Struct("<i"), struct.Struct("<q"), struct.Struct(">d")
 
 
@@ -69,8 +72,8 @@ class Budget:
 
     def __init__(self, file_size: int):
         self.left = {
-            "instructions": 500_000,  # a 1024 px file has about 60,000
-            "arrays": 20_000,  # tensors, arrays and numpy scalars; about 1,500
+            "instructions": 250_000,  # a 1024 px file has about 60,000
+            "arrays": 20_000,  # tensors, arrays and numpy scalars; about 2,000
             "array bytes": file_size + 65_536,  # each byte of the file becomes tensor data at most once
             "nested bytes": file_size + 65_536,  # ... and is read as a nested file at most once
             "characters": file_size + (16 << 20),

@@ -26,7 +26,6 @@ import numpy as np
 
 from i2s.errors import WeightFileError
 from i2s.weights.limits import (
-    BYTE,
     DOUBLE,
     INT32,
     UINT16,
@@ -86,11 +85,11 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        cursor, spend = self.cursor, self.budget.spend
+        cursor, budget, stop = self.cursor, self.budget, pickle.STOP[0]
         while True:
-            spend("instructions")
-            code = cursor.take(1)[0]
-            if code == pickle.STOP[0]:
+            budget.spend("instructions")
+            code = cursor.byte()
+            if code == stop:
                 break
             step = STEPS.get(code)
             if step is None:
@@ -135,7 +134,7 @@ class Machine:
     # One method for each instruction that is more than a push.
 
     def proto(self) -> None:
-        version = self.cursor.take(1)[0]
+        version = self.cursor.byte()
         if not 2 <= version <= 5 or self.cursor.position != self.start + 2:
             raise damaged(f"pickle protocol {version} at byte {self.cursor.position - 2}")
 
@@ -161,7 +160,7 @@ class Machine:
         self.stack.append(text)
 
     def long1(self) -> None:
-        length = self.cursor.take(1)[0]
+        length = self.cursor.byte()
         if length > 16:
             raise suspicious(f"holds a whole number of {length} bytes")
         self.stack.append(int.from_bytes(self.cursor.take(length), "little", signed=True))
@@ -291,13 +290,13 @@ STEPS: dict[int, Callable[[Machine], None]] = {
         pickle.NEWTRUE: _push(lambda cursor: True),
         pickle.NEWFALSE: _push(lambda cursor: False),
         pickle.BININT: _push(lambda cursor: cursor.unpack(INT32)),
-        pickle.BININT1: _push(lambda cursor: cursor.unpack(BYTE)),
+        pickle.BININT1: _push(lambda cursor: cursor.byte()),
         pickle.BININT2: _push(lambda cursor: cursor.unpack(UINT16)),
         pickle.LONG1: Machine.long1,
         pickle.BINFLOAT: _push(lambda cursor: cursor.unpack(DOUBLE)),
-        pickle.SHORT_BINUNICODE: lambda machine: machine.text(machine.cursor.unpack(BYTE)),
+        pickle.SHORT_BINUNICODE: lambda machine: machine.text(machine.cursor.byte()),
         pickle.BINUNICODE: lambda machine: machine.text(machine.cursor.unpack(UINT32)),
-        pickle.SHORT_BINBYTES: _bytes(BYTE),
+        pickle.SHORT_BINBYTES: _push(lambda cursor: cursor.take(cursor.byte())),
         pickle.BINBYTES: _bytes(UINT32),
         pickle.BINBYTES8: _bytes(UINT64),
         pickle.BYTEARRAY8: _bytes(UINT64),
@@ -314,10 +313,10 @@ STEPS: dict[int, Callable[[Machine], None]] = {
         pickle.ADDITEMS: Machine.additems,
         pickle.SETITEM: Machine.setitem,
         pickle.SETITEMS: Machine.setitems,
-        pickle.BINPUT: lambda machine: machine.put(machine.cursor.unpack(BYTE)),
+        pickle.BINPUT: lambda machine: machine.put(machine.cursor.byte()),
         pickle.LONG_BINPUT: lambda machine: machine.put(machine.cursor.unpack(UINT32)),
         pickle.MEMOIZE: lambda machine: machine.put(len(machine.memo)),
-        pickle.BINGET: lambda machine: machine.get(machine.cursor.unpack(BYTE)),
+        pickle.BINGET: lambda machine: machine.get(machine.cursor.byte()),
         pickle.LONG_BINGET: lambda machine: machine.get(machine.cursor.unpack(UINT32)),
         pickle.GLOBAL: lambda machine: machine.find(machine.cursor.line(), machine.cursor.line()),
         pickle.STACK_GLOBAL: Machine.stack_global,

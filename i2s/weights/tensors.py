@@ -43,7 +43,7 @@ class Storage:
             raise damaged("a storage without a size")
         budget.spend("arrays")
         budget.spend("array bytes", count * dtype.itemsize)
-        self.dtype, self.count = dtype, count
+        self.dtype, self.count, self.budget = dtype, count, budget
         self.tensor = torch.empty(count, dtype=dtype)
         self.filled = False
 
@@ -69,6 +69,7 @@ def rebuild_tensor(storage, offset, size, stride, trained=False, hooks=None, met
     # `count` keeps out tensors that show one number a billion times: a copy would fill the memory.
     if end > storage.count or count > storage.count:
         raise damaged(f"a tensor of shape {list(size)} reaches beyond its storage of {storage.count} numbers")
+    storage.budget.spend("arrays")
     return storage.tensor.as_strided(size, stride, offset)
 
 

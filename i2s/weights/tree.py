@@ -49,7 +49,7 @@ def check_tree(root: Any) -> None:
     Each object is visited once however many references share it, so that 4 ** 40 leaves cost forty visits.
     """
     height: dict[int, int] = {}  # id -> levels below and including it; 0 while it is open
-    path = [root]
+    path, level = [root], 0
     while path:
         node = path[-1]
         if height.get(id(node)):  # another reference came first
@@ -57,12 +57,14 @@ def check_tree(root: Any) -> None:
             continue
         inside = [child for child in children(node) if type(child) not in SIMPLE]
         if id(node) not in height:
-            height[id(node)] = 0
+            height[id(node)], level = 0, level + 1
             if any(height.get(id(child)) == 0 for child in inside):
                 raise damaged("it contains itself")
             path.extend(child for child in inside if id(child) not in height)
         else:
             path.pop()
+            level -= 1
             height[id(node)] = 1 + max((height[id(child)] for child in inside), default=0)
-            if height[id(node)] > MAX_DEPTH:
-                raise damaged(f"it is nested deeper than {MAX_DEPTH} levels")
+        # Above this node are `level` open ones, below it `height` levels of finished ones.
+        if level + height[id(node)] > MAX_DEPTH:
+            raise damaged(f"it is nested deeper than {MAX_DEPTH} levels")
