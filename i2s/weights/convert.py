@@ -5,8 +5,8 @@ from pathlib import Path
 
 from i2s.errors import OutputError
 from i2s.generators import load_generator, resolve
-from i2s.weights.native import read_metadata, save_generator
 from i2s.weights.containers import container_of
+from i2s.weights.native import read_metadata, save_generator
 
 
 def convert(src: str | Path, out: str | Path, half: bool = False) -> Path:
@@ -25,8 +25,14 @@ def convert(src: str | Path, out: str | Path, half: bool = False) -> Path:
     generator = load_generator(source)
     notes = read_metadata(source) if container_of(source) == "safetensors" else {}
     if not notes:
-        with source.open("rb") as file:
-            notes = {"name": source.stem, "source": source.name}
-            notes["source_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-            notes["licence"] = "that of the source file"
+        notes = {"name": source.stem, "source": source.name, "source_sha256": _sha256(source)}
+        notes["licence"] = "that of the source file"
     return save_generator(generator, out, half, notes)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
