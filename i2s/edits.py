@@ -125,8 +125,6 @@ def _codes(**codes: Tensor) -> list[Tensor]:
             raise LatentError(f"{name} has shape {shape}: a code is [num_ws, w_dim] or [N, num_ws, w_dim].")
         if not w.is_floating_point():
             raise LatentError(f"{name} is of {w.dtype}: a W+ code holds floats.")
-        if not w.isfinite().all():
-            raise LatentError(f"{name} holds NaN or infinity: embed the photo again.")
     shapes = ", ".join(f"{name} {list(w.shape)}" for name, w in codes.items())
     if len({w.shape[-2:] for w in codes.values()}) > 1:
         raise LatentError(f"The codes differ in shape ({shapes}): embed all photos with the same generator.")
@@ -134,6 +132,9 @@ def _codes(**codes: Tensor) -> list[Tensor]:
         raise LatentError(f"The codes differ in number ({shapes}): give as many of each, or one.")
     if len({w.device for w in codes.values()}) > 1:
         raise LatentError("The codes are on different devices: bring them to one with .to(device).")
+    for name, w in codes.items():
+        if not w.isfinite().all():
+            raise LatentError(f"{name} holds NaN or infinity: embed the photo again.")
     return list(codes.values())
 
 

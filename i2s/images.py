@@ -43,7 +43,7 @@ def load_photos(photos, resolution: int) -> Tensor:
 
     photos: one, or several in a list or another iterable, of all that `read_image` takes and of tensors [3,
     H, W] or [N, 3, H, W] in [-1, 1]. Each is cropped to its central square and resized (Lanczos); a tensor
-    that has the resolution already is taken as it is. ImageError tells which photo is wrong, and why.
+    that has the resolution already is taken as it is. ImageError names the file that is wrong, and says why.
     """
     items = [photos] if isinstance(photos, ONE_PICTURE) or hasattr(photos, "read") else _listed(photos)
     if not items:

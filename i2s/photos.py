@@ -50,8 +50,11 @@ def read_image(source, size: int | None = None, min_side: int = MIN_SIDE) -> Ima
         size = f"{image.width} x {image.height}"
         raise ImageError(f"{name} is {size} px, too small: give one of at least {min_side} x {min_side} px.")
     try:
+        # one by one: no step before the last is kept in memory
         image = _upright(image)
-        image = _on_white(_srgb(_eight_bits(image, name)))
+        image = _eight_bits(image, name)
+        image = _srgb(image)
+        image = _on_white(image)
     except ImageError:
         raise
     except (ValueError, OSError, MemoryError) as error:
@@ -144,7 +147,7 @@ def _open_file(file, name: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise ImageError(f"{name} is larger than can be read: make it smaller first.") from None
     except Exception as error:  # readers raise almost anything on a broken header
-        raise ImageError(f"{name} is damaged: copy or download it again.") from error
+        raise ImageError(f"{name} is damaged or cut short: copy or download it again.") from error
     return _decode(image, name)
 
 
@@ -193,16 +196,14 @@ def _not_a_picture(head: bytes, name: str) -> str:
         return f"{name} is only a pointer to a picture in Git LFS: fetch it with `git lfs pull`."
     if head.startswith(_BEGINNINGS):
         return f"{name} is damaged or cut short: copy or download it again."
-    return f"{name} is not a picture that can be read: save it as JPEG or PNG."
+    return f"{name} is in no picture format that can be read: save it as JPEG or PNG."
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
     """A picture of an array [H, W], [H, W, 1 | 3 | 4] of bool, uint8, uint16 or floats in [0, 1]."""
-    channels = 1 if array.ndim == 2 else array.shape[-1]
-    if array.ndim not in (2, 3) or channels not in (1, 3, 4):
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
         raise ImageError(f"The array has shape {list(array.shape)}: give [H, W], [H, W, 3] or [H, W, 4].")
-    if array.ndim == 3 and channels == 1:
-        array = array[..., 0]
+    array = array[..., 0] if array.shape[2:] == (1,) else array
     if 0 in array.shape:
         raise ImageError("The array is empty: give one of at least one pixel.")
     _check_size(array.shape[1], array.shape[0], "The array")
@@ -258,9 +259,10 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
 
 
 def _from_16_bits(array: np.ndarray) -> np.ndarray:
-    """round(array / 257) as uint8, in the 16 bits it has: 65535 becomes 255."""
-    array = array.astype(np.uint16)  # native byte order
-    return ((array - (array >> 8) + 128) >> 8).astype(np.uint8)
+    """round(array / 257) as uint8, so that 65535 becomes 255; in 8 and 16 bits, to be sparing with memory."""
+    high, low = (array >> 8).astype(np.uint8), (array & 255).astype(np.uint8)
+    rest = low.astype(np.int16) - high  # array = 257 * high + rest
+    return high + (rest > 128) - (rest < -128).astype(np.uint8)
 
 
 _SPACES = {"RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY"}  # mode -> the profiles that fit it
@@ -281,7 +283,7 @@ def _srgb(image: Image.Image) -> Image.Image:
                 ImageCms.createProfile("sRGB"),
                 renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
                 outputMode=mode,
-                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+                flags=0x2000,  # cmsFLAGS_BLACKPOINTCOMPENSATION, which older Pillow does not name
             )
         except ImageCms.PyCMSError:  # as browsers do: a broken profile counts as none
             pass

@@ -1,6 +1,7 @@
 """Contact sheets: pictures in rows on white paper, labelled, legible from the last row of a lecture hall."""
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,17 +33,17 @@ def sheet(
     rows = -(-len(pictures) // columns)
 
     cell = size or max(MIN_CELL, *(max(picture.size) for picture in pictures))
-    pictures = [_fit(picture, cell) for picture in pictures]
-    width, height = max(p.width for p in pictures), max(p.height for p in pictures)
+    sizes = [_fitted(*picture.size, cell) for picture in pictures]
+    width, height = max(w for w, _ in sizes), max(h for _, h in sizes)
     gap, margin = max(6, width // 16), max(12, width // 8)
-    texts = [str(label) for label in labels] if labels is not None else []
+    texts = [_printable(str(label)) for label in labels] if labels is not None else []
     font = _font_for(texts, width, start=min(32, max(14, width // 9)))
     texts = [_shortened(text, font, width + gap // 2) for text in texts]
     line = _line_height(font)
     label_height = line * max(text.count("\n") + 1 for text in texts) + line // 3 if texts else 0
     wide = 2 * margin + columns * (width + gap) - gap
     title_font = _font(min(48, max(18, wide // 28)))
-    title = _shortened(title, title_font, wide - 2 * margin)
+    title = _shortened(_printable(title), title_font, wide - 2 * margin)
     title_height = (title.count("\n") + 1) * _line_height(title_font) + gap if title else 0
     high = 2 * margin + title_height + rows * (height + label_height + gap) - gap
     if wide * high > MAX_PIXELS:
@@ -53,6 +54,9 @@ def sheet(
     if title:
         pen.multiline_text((margin, margin), title, INK, title_font, spacing=0)
     for k, picture in enumerate(pictures):
+        # enlarged pixels stay what they are; what is made smaller is antialiased
+        shrinks = sizes[k][0] < picture.width
+        picture = picture.resize(sizes[k], Image.Resampling.LANCZOS if shrinks else Image.Resampling.NEAREST)
         left = margin + (k % columns) * (width + gap)
         top = margin + title_height + (k // columns) * (height + label_height + gap)
         paper.paste(picture, (left + (width - picture.width) // 2, top + (height - picture.height) // 2))
@@ -62,16 +66,15 @@ def sheet(
     return paper
 
 
-def _fit(picture: Image.Image, cell: int) -> Image.Image:
-    """The picture in a cell: enlarged by a whole number without smoothing, or made smaller with Lanczos."""
-    longest = max(picture.size)
+def _fitted(width: int, height: int, cell: int) -> tuple[int, int]:
+    """The size of a picture in a cell: a whole number of times its own, or smaller."""
+    longest = max(width, height)
     if longest > cell:
-        size = [max(1, round(side * cell / longest)) for side in picture.size]
-        return picture.resize(size, Image.Resampling.LANCZOS)
-    factor = cell // longest
-    return picture.resize([side * factor for side in picture.size], Image.Resampling.NEAREST)
+        return max(1, round(width * cell / longest)), max(1, round(height * cell / longest))
+    return width * (cell // longest), height * (cell // longest)
 
 
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which knows Greek and arrows, where matplotlib brings it; else Pillow's own font."""
     matplotlib = find_spec("matplotlib")  # found without importing it
@@ -90,6 +93,11 @@ def _font_for(texts: list[str], width: int, start: int) -> ImageFont.FreeTypeFon
         if all(font.getlength(line) <= width for text in texts for line in text.split("\n")):
             break
     return font
+
+
+def _printable(text: str) -> str:
+    """The text without what cannot be drawn, as names of files may hold; lines stay lines."""
+    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in text.split("\n"))
 
 
 def _line_height(font: ImageFont.FreeTypeFont) -> int:

@@ -17,9 +17,7 @@ PALETTE_SIDE = 128  # px of the copy that a GIF's colours are chosen from: enoug
 MAX_FPS = {".gif": 50, ".mp4": 120}  # a GIF counts in 1/100 s, and players slow down frames below 2/100 s
 
 
-def write_video(
-    frames, path: str | Path, fps: float = 12, *, boomerang: bool = False, loop: bool = True
-) -> Path:
+def write_video(frames, path: str | Path, fps: float = 12, *, boomerang: bool = False, loop: bool = True) -> Path:
     """Write frames as a film; the ending, .gif or .mp4, chooses the format. Returns where it is.
 
     frames: a tensor [N, 3, H, W] in [-1, 1], a uint8 array [N, H, W, 3], or a list of images of one size

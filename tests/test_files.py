@@ -1,0 +1,128 @@
+"""Writing: the new file is complete before the old one goes, whatever happens."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from i2s.errors import OutputError
+from i2s.files import write_atomically
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+
+
+def test_writes_and_replaces(tmp_path):
+    path = tmp_path / "new folder" / "result.bin"
+    assert write_atomically(path, b"one") == path and path.read_bytes() == b"one"
+    assert write_atomically(str(path), b"two") == path and path.read_bytes() == b"two"
+    assert os.listdir(path.parent) == ["result.bin"]
+
+
+@POSIX
+def test_a_new_file_has_the_usual_permissions(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = write_atomically(tmp_path / "a", b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@POSIX
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "store").mkdir()
+    goal, link = tmp_path / "store" / "goal", tmp_path / "link"
+    goal.write_bytes(b"old")
+    link.symlink_to(goal)
+    write_atomically(link, b"new")
+    assert link.is_symlink() and goal.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "fdopen"])
+def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch, call):
+    path = tmp_path / "result.bin"
+    path.write_bytes(b"old")
+
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(OutputError, match="No space left on device.*: free some space") as error:
+        write_atomically(path, b"new")
+    assert str(path) in str(error.value)
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["result.bin"]
+
+
+def test_ctrl_c_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "result.bin"
+    path.write_bytes(b"old")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["result.bin"]
+
+
+LIMITED = """
+import resource, sys
+from i2s.errors import OutputError
+from i2s.files import write_atomically
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_atomically(sys.argv[1], bytes(5000))
+except OutputError as error:
+    print(error)
+"""
+
+
+@POSIX
+def test_a_write_that_ends_in_the_middle_keeps_the_old_file(tmp_path):
+    """A real one: the system refuses what goes beyond 1000 bytes."""
+    path = tmp_path / "result.bin"
+    path.write_bytes(b"old")
+    command = [sys.executable, "-c", LIMITED, str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=True).stdout
+    assert "File too large" in said and path.read_bytes() == b"old" and os.listdir(tmp_path) == ["result.bin"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_device_is_written_to_and_never_replaced():
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_atomically("/dev/full", b"new")
+    write_atomically("/dev/null", b"new")
+    for device in ("/dev/full", "/dev/null"):
+        assert stat.S_ISCHR(os.stat(device).st_mode)
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "result", tmp_path / "folder", tmp_path / ("x" * 300)):
+        with pytest.raises(OutputError, match="could not be written"):
+            write_atomically(path, b"new")
+    assert (tmp_path / "file").read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+@POSIX
+def test_a_long_name_is_not_too_long_for_the_temporary_file(tmp_path):
+    assert write_atomically(tmp_path / ("x" * 255), b"new").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(tmp_path):
+    path = tmp_path / "result"
+    path.write_bytes(b"old")
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="[Pp]ermission"):
+            write_atomically(path, b"new")
+    finally:
+        tmp_path.chmod(0o700)
+    assert path.read_bytes() == b"old"
