@@ -18,6 +18,7 @@ import torch
 
 MARKER = "/tmp/PWNED_i2s"  # the file that every payload here would create
 COMMAND = f"touch {MARKER}"
+SOURCE = f"import os; os.system({COMMAND!r})"
 
 # ---- good files
 
@@ -98,12 +99,12 @@ def torch_tree(seed=0) -> dict:
     random = torch.Generator().manual_seed(seed)
 
     def parameter(*shape):
-        return torch.nn.Parameter(torch.randn(*shape, generator=random))
+        return torch.nn.Parameter(torch.randn(shape, generator=random))
 
     def network():
         layer = _module(
             "SynthesisLayer",
-            {"weight": parameter(4, 3, 3, 3), "bias": parameter(4), "noise_strength": torch.nn.Parameter(torch.zeros([]))},
+            {"weight": parameter(4, 3, 3, 3), "bias": parameter(4), "noise_strength": parameter()},
             {"noise_const": torch.randn(4, 4, generator=random), "up_filter": None},
             _init_args=(),
             _init_kwargs=EasyDict(up=2, conv_clamp=256.0, kernel=[1, 3, 3, 1], names={"one", "two"}),
@@ -230,11 +231,12 @@ def dtype(code: str, order="<") -> bytes:
 
 def array(code="f4", shape=(2,), values: bytes = bytes(8), first=(0,), subtype=("numpy", "ndarray")) -> bytes:
     made = call(name("numpy.core.multiarray", "_reconstruct"), name(*subtype), group(*map(number, first)), data(b"b"))
-    return made + group(number(1), group(*map(number, shape)), dtype(code), pickle.NEWFALSE, data(values)) + pickle.BUILD
+    state = [number(1), group(*map(number, shape)), dtype(code), pickle.NEWFALSE, data(values)]
+    return made + group(*state) + pickle.BUILD
 
 
 def persistent(class_name="Generator", version=6, kind="class", state=pickle.EMPTY_DICT) -> bytes:
-    parts = {"type": text(kind), "version": number(version), "module_src": text(f"import os; os.system({COMMAND!r})")}
+    parts = {"type": text(kind), "version": number(version), "module_src": text(SOURCE)}
     parts |= {"class_name": text(class_name), "state": state}
     meta = pickle.EMPTY_DICT + b"".join(text(key) + value + pickle.SETITEM for key, value in parts.items())
     return call(name("torch_utils.persistence", "_reconstruct_persistent_obj"), meta)

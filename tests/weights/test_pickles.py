@@ -113,7 +113,8 @@ def test_tensors_that_share_a_storage_go_on_sharing_it(tmp_path):
 
 
 def test_big_arrays_of_protocol_2_and_fortran_order():
-    tree = {"F": np.asfortranarray(np.arange(600_000.0).reshape(2, -1)), "bool": np.array([True, False]), "empty": np.zeros(0)}
+    big = np.asfortranarray(np.arange(600_000.0).reshape(2, -1))
+    tree = {"F": big, "bool": np.array([True, False]), "empty": np.zeros(0)}
     for protocol in (3, 4, 5):
         same(read_pickle(pickle.dumps(tree, protocol)), tree)
     del tree["empty"]  # protocol 2 writes no bytes as a call of `bytes`

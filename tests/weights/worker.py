@@ -1,12 +1,13 @@
 """Reads files in a process of its own, under a memory limit and an audit hook. Jobs come as JSON lines on stdin.
 
-A job is `[id, path, action]`; the answer is a line `{"id", "outcome", "message", "seconds", "events"}`, seconds of CPU. `outcome` is
-"refused" for a WeightFileError, "read" with a digest of the tree in `message`, or "broken" for anything else.
-`events` lists what Python's audit hook saw that no reading needs: imports, compiled code, processes, sockets, files
-opened for writing. The limit is `LIMIT` bytes above what the process takes when it is ready.
+A job is `[id, path, action]`; the answer is a line `{"id", "outcome", "message", "seconds", "events"}`. `outcome` is
+"refused" for a WeightFileError, "read" with a digest of the tree in `message`, or "broken" for anything else;
+`seconds` is time of the processor. `events` lists what Python's audit hook saw that no reading needs: imports, compiled
+code, processes, sockets, files opened for writing. The limit is `LIMIT` bytes above what the process takes when ready.
 """
 
 import json
+import pickle
 import resource
 import signal
 import sys
@@ -92,7 +93,17 @@ def inspect(path):
     return {}
 
 
-ACTIONS = {"read": read, "load": load, "inspect": inspect}
+def unpickle(path):
+    """What the reader must never do: shows that the watch would see it."""
+    with open(path, "rb") as file:
+        return str(pickle.load(file))
+
+
+def fill_memory(path):
+    return len(bytearray(LIMIT + (100 << 20)))
+
+
+ACTIONS = {"read": read, "load": load, "inspect": inspect, "unpickle": unpickle, "fill memory": fill_memory}
 
 
 def timed_out(number, frame):
