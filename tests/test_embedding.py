@@ -1,0 +1,220 @@
+"""Embedding: the five steps as the paper has them, and the defects that other implementations have."""
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+import torch
+from helpers import TinyEye, targets, tiny_generator
+
+from i2s.embedding import EmbedSettings, embed, initial_code
+from i2s.errors import DeviceError, LatentError, SettingsError
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return tiny_generator()
+
+
+def run(generator, photos, **changes):
+    changes = {"steps": 12, "perceptual": TinyEye(), "progress": False} | changes
+    return embed(photos, generator, **changes)
+
+
+def test_the_loss_falls(generator):
+    result = run(generator, targets(generator), steps=60)
+    assert (result.loss[-1] < 0.5 * result.loss[0]).all()
+
+
+def test_one_step_is_one_adam_step_of_the_papers_loss(generator):
+    """By hand: w - lr * g / (|g| + eps), the first Adam step, with g from the written-out loss."""
+    photo = targets(generator, 1)
+    eye = TinyEye()
+    w = generator.w_mean.expand(1, generator.num_ws, -1).clone().requires_grad_()
+    image = generator.synthesis(w)
+    loss = ((image - photo) / 2).square().mean()  # pixels in [0, 1]
+    for ours, theirs in zip(eye.features(image), eye.features(photo)):
+        loss = loss + (ours - theirs).square().mean()
+    (gradient,) = torch.autograd.grad(loss, w)
+    expected = w.detach() - 0.01 * gradient / (gradient.abs() + 1e-8)
+    result = run(generator, photo, steps=1)
+    torch.testing.assert_close(result.w_plus, expected, rtol=1e-4, atol=1e-6)
+    assert result.loss[0, 0] == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_w_has_one_row(generator):
+    """Defect 5: a W that is really as many independent rows as there are layers."""
+    result = run(generator, targets(generator), space="w")
+    assert torch.equal(result.w_plus, result.w_plus[:, :1].expand_as(result.w_plus))
+    assert not torch.equal(result.w_plus[:, 0], generator.w_mean.expand(2, -1))
+    rows = run(generator, targets(generator)).w_plus
+    assert not torch.allclose(rows, rows[:, :1].expand_as(rows))
+
+
+def test_image_code_and_loss_belong_together(generator):
+    """Defects 1, 2 and 4: the image returned is the one that the returned code draws, with the same noise."""
+    photos = targets(generator)
+    result = run(generator, photos)
+    again = generator.synthesis(result.w_plus)
+    assert torch.equal(again, result.image) and torch.equal(result.render(generator), result.image)
+    mse = ((result.image - photos) / 2).square().flatten(1).mean(1)
+    torch.testing.assert_close(result.history["mse"][-1], mse)
+
+
+def test_history_has_one_entry_more_than_updates(generator):
+    result = run(generator, targets(generator), steps=7)
+    assert result.steps == 7 and result.loss.shape == (8, 2)
+    assert set(result.history) >= {"mse"} and all(v.shape == (8, 2) for v in result.history.values())
+
+
+def test_a_photo_does_not_depend_on_its_neighbours(generator):
+    photos = targets(generator, 3)
+    together, alone = run(generator, photos), run(generator, photos[1:2])
+    torch.testing.assert_close(together.w_plus[1:2], alone.w_plus, rtol=1e-4, atol=1e-5)
+
+
+def test_uniform_start_is_in_range_repeatable_and_independent_of_the_batch(generator):
+    settings = EmbedSettings(init="uniform", seed=3)
+    code = initial_code(generator, settings, 2)
+    assert code.shape == (2, generator.num_ws, generator.w_dim) and -1 <= code.min() < -0.8 and 0.8 < code.max() <= 1
+    assert torch.equal(code[:1], initial_code(generator, settings, 1))
+    assert not torch.equal(code, initial_code(generator, EmbedSettings(init="uniform", seed=4), 2))
+
+
+def test_mean_start_is_the_mean(generator):
+    code = initial_code(generator, EmbedSettings(), 2)
+    assert torch.equal(code, generator.w_mean.expand_as(code))
+
+
+@pytest.mark.parametrize("shape", ["w", "one", "each"])
+def test_given_start(generator, shape):
+    start = torch.randn(2, generator.num_ws, generator.w_dim)
+    given = {"w": start[0, 0], "one": start[0], "each": start}[shape]
+    code = initial_code(generator, EmbedSettings(), 2, given)
+    expected = {"w": start[0, 0].expand_as(start), "one": start[:1].expand_as(start), "each": start}[shape]
+    assert torch.equal(code, expected)
+    code.add_(1)  # what the search changes is its own
+    assert not torch.equal(code, expected)
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (torch.zeros(5), "shape"),
+        (torch.zeros(3, 6, 12), "shape"),
+        (torch.full([12], float("nan")), "NaN"),
+        (torch.zeros(4, 12), "rows"),
+    ],
+)
+def test_wrong_start_is_one_sentence(generator, bad, says):
+    with pytest.raises(LatentError, match=says):
+        run(generator, targets(generator), start=bad)
+
+
+def test_different_rows_do_not_start_a_search_in_w(generator):
+    with pytest.raises(LatentError, match="space='w\\+'"):
+        run(generator, targets(generator), space="w", start=torch.randn(generator.num_ws, generator.w_dim))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"space": "z+"},
+        {"init": "zero"},
+        {"steps": 0},
+        {"learning_rate": 0},
+        {"learning_rate": float("nan")},
+        {"mse_weight": -1},
+        {"tap_weights": (1, 1, 1)},
+        {"mse_weight": 0, "tap_weights": (0, 0, 0, 0)},
+        {"snapshots": -1},
+    ],
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(SettingsError):
+        EmbedSettings(**wrong)
+
+
+def test_snapshots_are_codes_of_their_steps(generator):
+    result = run(generator, targets(generator), steps=20, snapshots=5)
+    assert result.snapshot_steps == [0, 5, 10, 15, 20]
+    assert torch.equal(result.snapshots[0], generator.w_mean.expand_as(result.w_plus))
+    assert torch.equal(result.snapshots[-1], result.w_plus)
+    shorter = run(generator, targets(generator), steps=10)
+    torch.testing.assert_close(result.snapshots[2], shorter.w_plus)
+
+
+def test_callback_sees_code_image_and_loss_of_one_moment(generator):
+    seen = []
+    run(generator, targets(generator), steps=4, callback=seen.append)
+    assert [s.step for s in seen] == [0, 1, 2, 3, 4]
+    for step in seen:
+        assert torch.equal(generator.synthesis(step.w_plus), step.image)
+
+
+def test_control_c_returns_what_there_is(generator):
+    def stop(step):
+        if step.step == 5:
+            raise KeyboardInterrupt
+
+    result = run(generator, targets(generator), callback=stop)
+    assert result.stopped == "interrupted" and result.steps == 5
+    assert torch.equal(result.render(generator), result.image)
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_code(generator):
+    class Breaks(TinyEye):
+        calls = 0
+
+        def features(self, images):
+            self.calls += 1
+            found = super().features(images)
+            return [f * float("nan") for f in found] if self.calls > 5 else found
+
+    result = run(generator, targets(generator), perceptual=Breaks())
+    assert "finite" in result.stopped and torch.isfinite(result.w_plus).all() and torch.isfinite(result.loss).all()
+
+
+def test_out_of_memory_is_one_sentence(generator):
+    class Hungry(TinyEye):
+        def features(self, images):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80 GiB")
+
+    with pytest.raises(DeviceError, match="fewer"):
+        run(generator, targets(generator), perceptual=Hungry())
+
+
+def test_the_network_is_left_alone(generator):
+    before = {k: v.clone() for k, v in generator.state_dict().items()}
+    run(generator, targets(generator))
+    assert all(torch.equal(v, before[k]) for k, v in generator.state_dict().items())
+    assert all(p.grad is None for p in generator.parameters())
+
+
+def test_the_photos_features_are_computed_once(generator):
+    """Defect 8: target features recomputed at every step."""
+
+    class Counts(TinyEye):
+        calls = 0
+
+        def features(self, images):
+            Counts.calls += 1
+            return super().features(images)
+
+    run(generator, targets(generator), steps=9, perceptual=Counts())
+    assert Counts.calls == 1 + 10
+
+
+def test_the_global_random_state_is_untouched(generator):
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    run(generator, targets(generator), init="uniform")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@hypothesis.settings(max_examples=10, deadline=None)
+@hypothesis.given(weight=st.floats(0.01, 100))
+def test_weights_scale_their_terms(weight):
+    generator = tiny_generator()
+    photos = targets(generator, 1)
+    plain, scaled = run(generator, photos, steps=1), run(generator, photos, steps=1, mse_weight=weight)
+    torch.testing.assert_close(scaled.history["mse"][0], weight * plain.history["mse"][0])
