@@ -1,0 +1,43 @@
+"""How close an image came to its photo, in the two measures that reports give.
+
+Images and targets are [N, 3, H, W] in [-1, 1]; images are clamped first, as they are when they are written to a file.
+"""
+
+import torch
+from torch import Tensor
+
+from i2s.errors import SettingsError
+
+
+def psnr(images: Tensor, targets: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB, 10 log10(1 / MSE) over pixels in [0, 1], of each image: [N], float64.
+
+    Infinite for equal images. SettingsError when the shapes differ.
+    """
+    a, b = _pixels(images, targets)
+    return -10 * (a - b).square().mean(dim=(1, 2, 3)).log10()
+
+
+def ssim(images: Tensor, targets: Tensor) -> Tensor:
+    """Structural similarity of each image (Wang et al. 2004), the mean over pixels and channels: [N], float64.
+
+    By scikit-image with the paper's Gaussian window (deviation 1.5 px), so at least 11 px. SettingsError when the
+    shapes differ.
+    """
+    from skimage.metrics import structural_similarity
+
+    a, b = _pixels(images, targets)
+    if min(a.shape[2:]) < 11:
+        raise SettingsError(f"SSIM looks at 11 x 11 px, but the images are {a.shape[3]} x {a.shape[2]}.")
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    values = [structural_similarity(x.numpy(), y.numpy(), channel_axis=0, **settings) for x, y in zip(a, b)]
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _pixels(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in [0, 1], float64, on the CPU."""
+    if images.shape != targets.shape or images.ndim != 4:
+        shapes = f"Images {list(images.shape)} and photos {list(targets.shape)}"
+        raise SettingsError(f"{shapes} cannot be compared: both must be [N, 3, H, W] with the same sizes.")
+    a, b = ((x.detach().double().cpu().clamp(-1, 1) + 1) / 2 for x in (images, targets))
+    return a, b
