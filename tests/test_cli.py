@@ -1,0 +1,192 @@
+"""The command `i2s`, run as a user runs it: what it writes, what it says, and what it leaves alone."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+from helpers import tiny_generator
+from PIL import Image
+from skimage import data
+
+from i2s.cli import main
+from i2s.errors import DeviceError, DownloadError, ImageError, LatentError, OutputError, SettingsError, WeightFileError
+from i2s.results import EmbedResult
+from i2s.weights.native import save_generator
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return save_generator(tiny_generator(32), tmp_path_factory.mktemp("weights") / "tiny.safetensors", half=False)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(data.astronaut()).save(path)
+    return path
+
+
+@pytest.fixture
+def command(weights, tmp_path, monkeypatch):
+    """Runs `i2s` in an empty folder with the tiny generator and the slim network."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+    def run(name, *arguments, generator=weights):
+        options = ["--generator", str(generator)]
+        if name in ("embed", "morph"):
+            options += ["--perceptual", "slim", "--steps", "3"]
+        return main([name, *map(str, arguments), *options])
+
+    run.folder = work
+    return run
+
+
+def one_line(capsys) -> str:
+    """What the command said of an error: one line, no traceback."""
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and said[0].startswith("i2s: ") and "Traceback" not in said[0], said
+    return said[0]
+
+
+def test_embed_writes_result_image_and_sheet(command, photo, capsys):
+    assert command("embed", photo, "--quiet", "--video", "gif") == 0
+    out = command.folder / "i2s-out"
+    assert {p.name for p in out.iterdir()} == {"photo.safetensors", "photo.png", "photo.gif", "sheet.png"}
+    result = EmbedResult.load(out / "photo.safetensors")
+    assert result.steps == 3 and Image.open(out / "photo.png").size == (32, 32)
+    said = capsys.readouterr().out
+    assert "tiny" in said and "slim" in said  # which generator and which network were used
+
+
+def test_photos_of_one_name_do_not_overwrite_each_other(command, photo, tmp_path):
+    (tmp_path / "b").mkdir()
+    other = tmp_path / "b" / "photo.png"
+    other.write_bytes(photo.read_bytes())
+    assert command("embed", photo, other, "--quiet") == 0
+    assert {"photo.safetensors", "photo-2.safetensors"} <= {p.name for p in (command.folder / "i2s-out").iterdir()}
+
+
+@pytest.mark.parametrize("ending", ["gif", "mp4", "png"])
+def test_morph_of_two_results(command, photo, ending):
+    command("embed", photo, "--quiet")
+    code = command.folder / "i2s-out" / "photo.safetensors"
+    assert command("morph", code, photo, "--frames", "4", "-o", f"m.{ending}") == 0
+    assert (command.folder / f"m.{ending}").stat().st_size > 500
+
+
+def test_info_names_what_is_used(command, capsys):
+    assert command("info") == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("device", "generator", "tiny", "perceptual network", "cache"))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda p: None, "none.png"),
+        (lambda p: p.write_bytes(b""), "empty"),
+        (lambda p: p.write_text("<!DOCTYPE html><html>"), "web page"),
+        (lambda p: p.write_bytes(b"\x00\x01\x02" * 50), "not"),
+        (lambda p: Image.new("RGB", (1, 1)).save(p), "1 x 1"),
+    ],
+    ids=["missing", "empty", "html", "noise", "one-pixel"],
+)
+def test_bad_photos_are_one_sentence_and_leave_earlier_results(command, photo, tmp_path, capsys, make, says):
+    command("embed", photo, "--quiet")
+    before = {p: p.read_bytes() for p in (command.folder / "i2s-out").iterdir()}
+    capsys.readouterr()
+    bad = tmp_path / "none.png"
+    make(bad)
+    assert command("embed", photo, bad, "--quiet") == ImageError.exit_code
+    assert says in one_line(capsys)
+    assert {p: p.read_bytes() for p in (command.folder / "i2s-out").iterdir()} == before
+
+
+def test_debug_shows_the_traceback(photo, tmp_path):
+    with pytest.raises(ImageError):
+        main(["--debug", "embed", str(tmp_path / "none.png")])
+
+
+def test_code_of_another_generator(command, photo, tmp_path, capsys):
+    command("embed", photo, "--quiet")
+    other = save_generator(tiny_generator(16), tmp_path / "other.safetensors", half=False)
+    capsys.readouterr()
+    code = command.folder / "i2s-out" / "photo.safetensors"
+    assert command("morph", code, code, generator=other) == LatentError.exit_code
+    assert "same --generator" in one_line(capsys)
+
+
+def test_wrong_weights_and_unknown_names(command, photo, capsys):
+    assert command("embed", photo, generator=photo) == WeightFileError.exit_code
+    assert "photo.png" in one_line(capsys)
+    assert command("embed", photo, generator="ffhq-1023") != 0
+    assert "ffhq-1024" in one_line(capsys)
+
+
+def test_wrong_settings(command, photo, capsys):
+    assert command("morph", photo, photo, "--frames", "1") == SettingsError.exit_code
+    one_line(capsys)
+    assert command("morph", photo, photo, "-o", "m.avi") == OutputError.exit_code
+    one_line(capsys)
+    assert command("embed", photo, "--device", "cuda:99") == DeviceError.exit_code
+    assert "cpu" in one_line(capsys)
+
+
+def test_no_network_when_vgg16_is_asked_for(weights, photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    code = main(["embed", str(photo), "--generator", str(weights), "--perceptual", "vgg16", "-o", str(tmp_path / "out")])
+    assert code == DownloadError.exit_code
+    assert "slim" in one_line(capsys)
+
+
+def test_an_unwritable_place_is_said_before_the_work(command, photo, tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    assert command("embed", photo, "-o", blocked / "out") == OutputError.exit_code
+    assert "embedding" not in one_line(capsys) and blocked.read_text() == "in the way"
+
+
+def test_a_full_disk_leaves_earlier_results(weights, photo, tmp_path):
+    """A real limit on the size of files, in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    arguments = ["embed", str(photo), "--generator", str(weights), "--perceptual", "slim", "--steps", "2", "--quiet"]
+    run = [sys.executable, "-m", "i2s.cli", *arguments, "-o", str(tmp_path / "out")]
+    assert subprocess.run(run, env=environment, capture_output=True).returncode == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
+    full = subprocess.run(run, env=environment, capture_output=True, text=True, preexec_fn=limit)
+    assert full.returncode == OutputError.exit_code, full.stderr
+    assert "could not be written" in full.stderr and "Traceback" not in full.stderr
+    assert {p: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+
+
+def test_control_c_saves_what_was_found(command, photo, monkeypatch, capsys):
+    from i2s import embedding
+
+    def interrupted(self, step, *rest):
+        if step == 2:
+            raise KeyboardInterrupt
+        return add(self, step, *rest)
+
+    add = embedding.Recorder.add
+    monkeypatch.setattr(embedding.Recorder, "add", interrupted)
+    assert command("embed", photo, "--quiet") == 130
+    assert EmbedResult.load(command.folder / "i2s-out" / "photo.safetensors").stopped == "interrupted"
+
+
+@pytest.mark.parametrize("arguments", [[], ["embed"], ["embed", "--steps", "many", "x"], ["dance"]])
+def test_usage_errors_exit_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from i2s.cli import main\ntry: main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.endswith("False\n")
