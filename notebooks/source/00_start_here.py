@@ -99,7 +99,7 @@ course.show(photo, size=256)
 #
 # The network itself never changes: only the code does. Watch it.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 watcher = course.EmbedWatcher(photo)
 watcher
 
@@ -139,7 +139,7 @@ print(f"mean difference of a pixel: {difference:.1f} of 255")
 # Two codes can be blended, $w = \lambda w_1 + (1 - \lambda) w_2$, and every blend is a code too. Move the slider: with
 # the mouse, or with the arrow keys once it is selected.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 explorer = course.MorphExplorer(generator, [result.w_plus[0], w_plus[2]])
 explorer
 
