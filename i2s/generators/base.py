@@ -91,7 +91,7 @@ def check_z(z: Tensor, z_dim: int) -> None:
     """LatentError unless z is a tensor of floats, [N, z_dim]."""
     _check_floats(z, "z")
     if z.ndim != 2 or z.shape[1] != z_dim:
-        raise LatentError(f"z has shape {list(z.shape)}, but this generator takes [N, {z_dim}]: draw it with sample_z().")
+        raise LatentError(f"z has shape {list(z.shape)}, but this generator takes [N, {z_dim}]: use sample_z().")
 
 
 def check_w_plus(w_plus: Tensor, num_ws: int, w_dim: int) -> None:
@@ -119,7 +119,7 @@ def choose_noise(noise: Noise, stored: list[Tensor]) -> list[Tensor | None]:
             return [None] * len(stored)
         raise SettingsError(f"noise is {noise!r}: give 'const' (stored maps), 'none', or a list of tensors.")
     if len(noise) != len(stored):
-        raise LatentError(f"{len(noise)} noise maps were given, but this generator has {len(stored)}: see noise_maps().")
+        raise LatentError(f"{len(noise)} noise maps were given, but there are {len(stored)}: see noise_maps().")
     for given, own in zip(noise, stored):
         if given.shape[-2:] != own.shape[-2:] or given.ndim not in (2, 4):
             raise LatentError(

@@ -15,7 +15,7 @@ LRELU_GAIN = math.sqrt(2)
 
 
 def normal(*shape: int, std: float = 1.0) -> Tensor:
-    """Numbers from N(0, std^2) for a fresh network; on the meta device, where tensors are only shapes, none are drawn."""
+    """Numbers from N(0, std^2) for a fresh network; on the meta device, where there are only shapes, none are drawn."""
     x = torch.empty(shape)
     return x if x.is_meta else x.normal_(std=std)
 
@@ -27,7 +27,9 @@ class EqualizedLinear(nn.Module):
     `lr_mul` slows it down (0.01 in the mapping network). `gain` multiplies the weight's scale.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias_init: float = 0.0, lr_mul: float = 1.0, gain: float = 1.0):
+    def __init__(
+        self, in_features: int, out_features: int, bias_init: float = 0.0, lr_mul: float = 1.0, gain: float = 1.0
+    ):
         super().__init__()
         self.weight = nn.Parameter(normal(out_features, in_features, std=1 / lr_mul))
         self.bias = nn.Parameter(torch.full([out_features], bias_init / lr_mul))

@@ -164,7 +164,9 @@ class SynthesisNetwork(nn.Module):
 class SynthesisBlock(nn.Module):
     """One resolution: an up-convolution (not at 4x4), a convolution, and the readout to RGB."""
 
-    def __init__(self, config: StyleGAN2Config, in_channels: int | None, out_channels: int, resolution: int, last: bool):
+    def __init__(
+        self, config: StyleGAN2Config, in_channels: int | None, out_channels: int, resolution: int, last: bool
+    ):
         super().__init__()
         self.conv0 = None if in_channels is None else StyledConv(config, in_channels, out_channels, resolution, up=True)
         self.conv1 = StyledConv(config, out_channels, out_channels, resolution, up=False)

@@ -72,9 +72,11 @@ class StyleGAN3Config:
         check_size("num_critical", self.num_critical, low=0, high=self.num_layers - 1)
         check_size("filter_size", self.filter_size, low=2, high=32)
         check_number("mapping_lr_mul", self.mapping_lr_mul, 1e-6, 1e6)
-        check_number("first_cutoff", self.first_cutoff, 1e-3, self.resolution / 2)
-        check_number("first_stopband", self.first_stopband, self.first_cutoff, self.resolution)
         check_number("last_stopband_rel", self.last_stopband_rel, 1.0, 16.0)
+        # bands never shrink from layer to layer
+        check_number("first_cutoff", self.first_cutoff, 1.0, self.resolution / 2)
+        last_stopband = self.resolution / 2 * self.last_stopband_rel
+        check_number("first_stopband", self.first_stopband, self.first_cutoff, last_stopband)
         check_number("output_scale", self.output_scale, 1e-6, 1e6)
         if self.conv_clamp is not None:
             check_number("conv_clamp", self.conv_clamp, 1e-6, 1e9)

@@ -62,7 +62,7 @@ def assemble(
         raise WeightFileError(f"{_listed(missing, 'missing')}: the file is incomplete, or of an unknown variant")
     extra = sorted(set(tensors) - names - set(unused))
     if extra:
-        raise WeightFileError(f"{_listed(extra, 'unknown to this network')}: the file is of a variant i2s does not read")
+        raise WeightFileError(f"{_listed(extra, 'unknown to this network')}: a variant that i2s does not read")
     filled = {}
     for name, source in entries.items():
         filled[name] = source if isinstance(source, Tensor) else _take(tensors[source.name], source, shapes[name])
@@ -80,7 +80,8 @@ def tensor_of(value: object, name: str) -> Tensor:
     if not isinstance(value, Tensor):
         raise WeightFileError(f"{name} is {_kind(value)}, but a tensor is expected")
     if value.dtype not in FLOATS:
-        raise WeightFileError(f"tensor {name} holds {value.dtype} numbers, but float32 is expected".replace("torch.", ""))
+        dtype = str(value.dtype).removeprefix("torch.")
+        raise WeightFileError(f"tensor {name} holds {dtype} numbers, but float32 is expected")
     if value.layout is not torch.strided or value.device.type != "cpu":
         raise WeightFileError(f"tensor {name} is not an ordinary tensor in memory ({value.layout}, {value.device})")
     return value.detach()

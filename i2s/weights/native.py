@@ -51,7 +51,7 @@ def save_generator(
         dtype = torch.float16 if half and name in trained else torch.float32
         tensors[name] = tensor.detach().to("cpu", dtype).contiguous()
         if not torch.isfinite(tensors[name]).all():
-            raise WeightFileError(f"The generator cannot be saved: {name} is not finite in {dtype}; save with half=False.")
+            raise WeightFileError(f"The generator cannot be saved: {name} is not finite in {dtype}; try half=False.")
     return write_atomically(path, save(tensors, metadata))
 
 
@@ -105,10 +105,11 @@ def _opened(path: str | Path) -> Iterator[safe_open]:
 def _description(metadata: Mapping[str, str]) -> tuple[str, object]:
     """Kind and configuration that the texts describe."""
     if metadata.get("format") != FORMAT:
-        raise WeightFileError("it is a safetensors file, but not a generator of i2s (its format is not 'i2s-generator')")
+        raise WeightFileError("it is a safetensors file, but no generator (its format is not 'i2s-generator')")
     version, kind = metadata.get("version", ""), metadata.get("kind", "")
     if version != str(VERSION):
-        raise WeightFileError(f"its format version is {printable(version, 20)!r}, but this i2s reads {VERSION}: update i2s")
+        shown = printable(version, 20)
+        raise WeightFileError(f"its format version is {shown!r}, but this i2s reads {VERSION}: update i2s")
     if kind not in NETWORKS:
         raise WeightFileError(f"it holds a {printable(kind, 20)!r}: this i2s reads {', '.join(NETWORKS)}")
     try:

@@ -23,7 +23,7 @@ def convert(tree: Mapping[str, object]) -> Generator:
     if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
         raise WeightFileError("its g_ema is not a table of tensors")
     if "latent_avg" not in tree:
-        raise WeightFileError("it has no latent_avg, the mean latent code (a checkpoint of training): use a released file")
+        raise WeightFileError("it has no latent_avg, the mean of w (a checkpoint of training): use a released file")
     tensors = dict(tensors) | {"latent_avg": tree["latent_avg"]}
     blocks = 1 + _count(tensors, r"to_rgbs\.(\d+)\.bias")
     first = ["conv1"] + [f"convs.{2 * k - 1}" for k in range(1, blocks)]  # the second layer of each resolution

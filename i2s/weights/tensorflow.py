@@ -16,8 +16,8 @@ from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.weights.assemble import Entry, assemble, tensor_of
 from i2s.weights.limits import printable
-from i2s.weights.pickles import TFNetwork
 from i2s.weights.settings import Settings, settings_of_a_file
+from i2s.weights.tree import TFNetwork
 
 VERSIONS = {"G_style": (2, 3), "G_main": (4, 5)}  # StyleGAN; StyleGAN2 and its ADA branch
 SYNTHESIS = {"G_style": ("G_synthesis",), "G_main": ("G_synthesis_stylegan2", "G_synthesis")}

@@ -7,24 +7,20 @@ that could make them do something else (an attribute, a class, a filter) is comp
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from i2s.errors import WeightFileError
-from i2s.generators.base import Generator, check_resolution, shown
+from i2s.generators.base import Generator, check_resolution
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config, bands
 from i2s.weights.assemble import Entry, assemble, tensor_of
 from i2s.weights.limits import printable
-from i2s.weights.pickles import PersistentObject
+from i2s.weights.modules import Expected, Tree, attribute, check_modules, modules_of, number, same, tensors_of
 from i2s.weights.settings import Settings, settings_of_a_file
-
-MAX_MODULES = 1000
-Tree = dict[str, PersistentObject]
-Expected = dict[str, tuple[str, dict[str, object]]]  # module path -> class name, attributes
+from i2s.weights.tree import PersistentObject
 
 
 def convert(tree: Mapping[str, object]) -> Generator:
@@ -35,7 +31,7 @@ def convert(tree: Mapping[str, object]) -> Generator:
         raise WeightFileError(f"G_ema is {kind}: the file holds no trained generator")
     if root.class_name != "Generator":
         raise WeightFileError(f"G_ema is a {printable(root.class_name, 40)!r}, not a generator")
-    modules = _modules(root)
+    modules = modules_of(root)
     if "synthesis" not in modules or "mapping" not in modules:
         raise WeightFileError("G_ema has no mapping or no synthesis network: it is no StyleGAN generator")
     if modules["synthesis"].class_name != "SynthesisNetwork":
@@ -44,89 +40,13 @@ def convert(tree: Mapping[str, object]) -> Generator:
     return _stylegan3(modules) if "synthesis.input" in modules else _stylegan2(modules)
 
 
-# --- the tree ---------------------------------------------------------------------------------------------------------
-
-
-def _modules(root: PersistentObject) -> Tree:
-    """All modules by path ("" is the root). Only `_modules` is followed, never an attribute."""
-    found: Tree = {}
-    waiting = [("", root)]
-    while waiting:
-        path, module = waiting.pop()
-        if not isinstance(module, PersistentObject) or not isinstance(module.state, Mapping):
-            raise WeightFileError(f"module {printable(path)} is not a module of the official networks")
-        found[path] = module
-        if len(found) > MAX_MODULES or path.count(".") > 8:
-            raise WeightFileError("the modules are nested without end: this is no StyleGAN generator")
-        for name, child in _part(module, "_modules", path):
-            waiting.append((f"{path}.{name}".lstrip("."), child))
-    return found
-
-
-def _part(module: PersistentObject, part: str, path: str) -> Iterable[tuple[str, object]]:
-    values = module.state.get(part)
-    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
-        raise WeightFileError(f"module {printable(path)} has no {part}: it is not a module of the official networks")
-    return values.items()
-
-
-def _tensors(modules: Tree) -> dict[str, object]:
-    """Parameters and buffers by their full names. An absent one may be None (the filters of a last layer)."""
-    found = {}
-    for path, module in modules.items():
-        for part in ("_parameters", "_buffers"):
-            for name, value in _part(module, part, path):
-                found[f"{path}.{name}".lstrip(".")] = value
-    return found
-
-
-def _attribute(modules: Tree, path: str, name: str) -> object:
-    state = modules[path].state if path in modules else {}
-    if name not in state:
-        raise WeightFileError(f"module {path or 'G_ema'} has no attribute {name}: the file is of an unknown variant")
-    return state[name]
-
-
-def _check(modules: Tree, expected: Expected) -> None:
-    """Every module is there, no other is, and class and attributes are the expected ones."""
-    for path in modules:
-        if path not in expected:
-            raise WeightFileError(f"module {printable(path)} is unknown: the file is of a variant i2s does not read")
-    for path, (class_name, attributes) in expected.items():
-        if path not in modules:
-            raise WeightFileError(f"module {path} is missing: the file is incomplete")
-        if modules[path].class_name != class_name:
-            found = printable(modules[path].class_name, 40)
-            raise WeightFileError(f"module {path or 'G_ema'} is a {found!r}, but a {class_name} is expected")
-        for name, value in attributes.items():
-            found = _attribute(modules, path, name)
-            if not _same(found, value):
-                raise WeightFileError(f"{name} of module {path or 'G_ema'} is {shown(found)}, but {value} is expected")
-
-
-def _number(value: object) -> object:
-    """A numpy scalar as Python's number; anything else as it is."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _same(found: object, expected: object) -> bool:
-    found = _number(found)
-    if isinstance(expected, (list, tuple)):
-        if isinstance(found, np.ndarray):
-            found = found.tolist() if found.size == len(expected) else None
-        return isinstance(found, (list, tuple)) and len(found) == len(expected) and all(map(_same, found, expected))
-    if isinstance(expected, (bool, str)) or expected is None:
-        return type(found) is type(expected) and found == expected
-    return type(found) in (int, float) and abs(found) < 2**53 and math.isclose(found, expected, rel_tol=1e-6)
-
-
 # --- both architectures -----------------------------------------------------------------------------------------------
 
 
 def _top_settings(modules: Tree, mapping_layers: int) -> tuple[dict[str, object], Settings]:
     """What both architectures share, and the remaining settings of the generator, still to be read."""
-    settings = Settings(_attribute(modules, "", "_init_kwargs"), "the generator")
-    if not _same(_attribute(modules, "", "_init_args"), ()):
+    settings = Settings(attribute(modules, "", "_init_kwargs"), "the generator")
+    if not same(attribute(modules, "", "_init_args"), ()):
         raise WeightFileError("the generator was made with unnamed settings: the file is of an unknown variant")
     if settings.take("c_dim", 0) != 0:
         raise WeightFileError("the network is conditional (it wants class labels): i2s reads unconditional ones only")
@@ -185,13 +105,13 @@ def _stylegan2(modules: Tree) -> Generator:
     synthesis.ignore("conv_clamp", "num_fp16_res", "fp16_channels_last", "fused_modconv_default")
     settings.finish()
     synthesis.finish()
-    common["conv_clamp"] = _number(_attribute(modules, "synthesis.b4.conv1", "conv_clamp"))
+    common["conv_clamp"] = number(attribute(modules, "synthesis.b4.conv1", "conv_clamp"))
     with settings_of_a_file():
         blocks = check_resolution(common["resolution"])
         channels = [min(base // 2**k, largest) for k in range(2, blocks + 2)]
         config = StyleGAN2Config(**common, channels=channels)
-    _check(modules, _expected_stylegan2(config))
-    tensors = _tensors(modules)
+    check_modules(modules, _expected_stylegan2(config))
+    tensors = tensors_of(modules)
     filters = [name for name in tensors if name.endswith("resample_filter")]
     _check_equal(tensors, filters)
     return assemble(StyleGAN2, config, tensors, _stylegan2_entries(config), unused=filters)
@@ -272,13 +192,13 @@ def _stylegan3(modules: Tree) -> Generator:
         "conv_clamp": "conv_clamp",
     }
     for there, here in official.items():
-        common[here] = _number(settings.take(there, getattr(StyleGAN3Config, here)))
+        common[here] = number(settings.take(there, getattr(StyleGAN3Config, here)))
     settings.ignore("num_fp16_res", "magnitude_ema_beta")
     settings.finish()
     with settings_of_a_file():
         config = StyleGAN3Config(**common)
-    _check(modules, _expected_stylegan3(config))
-    tensors = _tensors(modules)
+    check_modules(modules, _expected_stylegan3(config))
+    tensors = tensors_of(modules)
     last = _layer_names(config)[-1]
     for name in (f"{last}.up_filter", f"{last}.down_filter"):
         if tensors.pop(name, None) is not None:
@@ -308,7 +228,8 @@ def _expected_stylegan3(config: StyleGAN3Config) -> Expected:
         to_rgb = k == config.num_layers
         attributes = {"is_torgb": to_rgb, "conv_clamp": config.conv_clamp}
         attributes |= {"in_size": [source.size] * 2, "out_size": [target.size] * 2}
-        attributes |= {"up_factor": 1, "down_factor": 1} if to_rgb else {"up_factor": layer.up, "down_factor": layer.down}
+        up, down = (1, 1) if to_rgb else (layer.up, layer.down)
+        attributes |= {"up_factor": up, "down_factor": down}
         expected[path] = ("SynthesisLayer", attributes)
         expected[f"{path}.affine"] = _affine(config)
     return expected
