@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from i2s.errors import DownloadError, OutputError, SettingsError
 from i2s.files import write_atomically
@@ -123,7 +123,7 @@ def _bring(file: CachedFile, urls: list[str], source: str, transfer: Transfer) -
                 _fetch_from(url, file, Path(folder), transfer)
             return
         except TransferError as error:
-            failures.append((urlsplit(url).netloc or url, error))
+            failures.append((re.sub(r"^\w+://([^/?#]+).*", r"\1", url), error))
     if not any(error.reached for _, error in failures):
         hosts = " or ".join(dict.fromkeys(host for host, _ in failures))
         raise DownloadError(

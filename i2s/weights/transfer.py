@@ -52,7 +52,7 @@ class Transfer:
         import requests
 
         part = _Part()
-        farthest = failures = 0
+        mark = failures = 0
         with requests.Session() as session, open(output_file, "wb") as file:
             while True:
                 try:
@@ -61,9 +61,9 @@ class Transfer:
                     os.fsync(file.fileno())
                     return
                 except TransferError as error:
-                    # a bad line breaks often: as long as it moves on, it is not given up
-                    failures = 1 if file.tell() > farthest + MEBIBYTE else failures + 1
-                    farthest = max(farthest, file.tell())
+                    failures += 1
+                    if file.tell() >= mark + MEBIBYTE:  # a bad line breaks often: as long as it moves on, go on
+                        mark, failures = file.tell(), 1
                     if not error.again or failures >= self.attempts:
                         raise
                 time.sleep(self.pause * 2 ** (failures - 1))
@@ -74,8 +74,8 @@ class Transfer:
             headers = {"User-Agent": "i2s", "Accept-Encoding": "identity", **part.resume_headers(file.tell())}
             response = session.get(direct(url), stream=True, timeout=self.timeout, headers=headers)
         with response:
-            _check_status(response.status_code)
             if not part.continues(response, file.tell()):
+                _check_status(response.status_code)
                 file.seek(0)
                 file.truncate()
                 part.begin(response)
@@ -94,7 +94,7 @@ class Transfer:
         read = getattr(response.raw, "read1", None) or response.raw.read
         since, before = time.monotonic(), file.tell()
         while True:
-            with _told(self.timeout):
+            with _told(self.timeout, _broken_off(file.tell(), total)):
                 chunk = read(min(MEBIBYTE, self.limit + 1))
             if not chunk:
                 return
@@ -114,7 +114,7 @@ class Transfer:
         if page:
             raise TransferError(page)
         if part.total is not None and file.tell() < part.total:
-            raise TransferError(f"broke off after {megabytes(file.tell())} of {megabytes(part.total)}", again=True)
+            raise TransferError(_broken_off(file.tell(), part.total), again=True)
         if not file.tell():
             raise TransferError("sent an empty file", again=True)
         if self.needs_length and part.total is None and not part.chunked:
@@ -134,11 +134,11 @@ class _Part:
 
     def continues(self, response, done: int) -> bool:
         """Whether the answer is the rest of the file from byte `done` on."""
-        if response.status_code != 206:
+        if response.status_code not in (206, 416):
             return False
         first = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
         if not done or not first or (int(first[1]), int(first[2])) != (done, self.total):
-            self.validator = ""  # the next attempt asks for the whole file
+            self.validator = ""  # so that the next attempt asks for the whole file
             raise TransferError("sent another part of the file than the one asked for", again=True)
         return True
 
@@ -184,30 +184,29 @@ def _is_text(start: bytes) -> bool:
 
 
 def _check_status(status: int) -> None:
-    if status in (200, 206):
+    if status == 200:
         return
     known = {401: "asks for a login", 403: "refuses access", 404: "has no such file", 410: "has no such file any more"}
-    if status == 416:
-        raise TransferError("cannot continue the file", again=True)
     if status == 429 or status >= 500:
         raise TransferError(f"is overloaded or out of order (HTTP {status})", again=True)
     raise TransferError(f"{known.get(status, 'answers with an error')} (HTTP {status})")
 
 
 @contextmanager
-def _told(timeout: float) -> Iterator[None]:
-    """Within it, an error of the connection becomes a TransferError."""
+def _told(timeout: float, broken: str = "broke the connection off") -> Iterator[None]:
+    """Within it, an error of the connection becomes a TransferError; `broken` is how one without a name is told."""
     import requests
     from urllib3.exceptions import HTTPError
 
     try:
         yield
     except (requests.RequestException, HTTPError, OSError, ValueError) as error:  # ValueError: of impossible addresses
-        raise _explained(error, timeout) from error
+        raise _explained(error, timeout, broken) from error
 
 
-def _explained(error: Exception, timeout: float) -> TransferError:
+def _explained(error: Exception, timeout: float, broken: str) -> TransferError:
     from requests import exceptions
+    from urllib3.exceptions import HTTPError
 
     text = str(error)
     if "SSLError" in text or isinstance(error, exceptions.SSLError):
@@ -220,9 +219,15 @@ def _explained(error: Exception, timeout: float) -> TransferError:
         return TransferError("is not reached through the proxy of this network", reached=False)
     if "Max retries exceeded" in text:  # requests' words for: no connection was made
         return TransferError("is not reached", reached=False)
-    if isinstance(error, ValueError):
+    if isinstance(error, (exceptions.InvalidURL, exceptions.MissingSchema, exceptions.InvalidSchema)) or (
+        isinstance(error, ValueError) and not isinstance(error, (exceptions.RequestException, HTTPError))
+    ):
         return TransferError("leads to something that is no web address")
-    return TransferError("broke the connection off", again=True)
+    return TransferError(broken, again=True)
+
+
+def _broken_off(done: int, total: int | None) -> str:
+    return f"broke off after {megabytes(done)}" + (f" of {megabytes(total)}" if total else "")
 
 
 def megabytes(count: int) -> str:
