@@ -68,7 +68,7 @@ def check_modules(modules: Tree, expected: Expected) -> None:
             raise WeightFileError(f"module {path} is missing: the file is incomplete")
         if modules[path].class_name != class_name:
             found = printable(modules[path].class_name, 40)
-            raise WeightFileError(f"module {path or 'G_ema'} is a {found!r}, but a {class_name} is expected")
+            raise WeightFileError(f"module {path or 'G_ema'} is a '{found}', but a {class_name} is expected")
         for name, value in attributes.items():
             found = attribute(modules, path, name)
             if not same(found, value):

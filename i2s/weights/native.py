@@ -109,9 +109,9 @@ def _description(metadata: Mapping[str, str]) -> tuple[str, object]:
     version, kind = metadata.get("version", ""), metadata.get("kind", "")
     if version != str(VERSION):
         shown = printable(version, 20)
-        raise WeightFileError(f"its format version is {shown!r}, but this i2s reads {VERSION}: update i2s")
+        raise WeightFileError(f"its format version is '{shown}', but this i2s reads {VERSION}: update i2s")
     if kind not in NETWORKS:
-        raise WeightFileError(f"it holds a {printable(kind, 20)!r}: this i2s reads {', '.join(NETWORKS)}")
+        raise WeightFileError(f"it holds a '{printable(kind, 20)}': this i2s reads {', '.join(NETWORKS)}")
     try:
         values = json.loads(metadata.get("config", ""))
     except (ValueError, RecursionError) as error:

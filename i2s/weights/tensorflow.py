@@ -34,7 +34,7 @@ def convert(networks: tuple) -> Generator:
     mapping, synthesis = components["mapping"], components["synthesis"]
     name = _field(top, "build_func_name", str)
     if name not in VERSIONS:
-        raise WeightFileError(f"its network Gs is a {printable(name, 40)!r}: i2s reads 'G_style' and 'G_main'")
+        raise WeightFileError(f"its network Gs is a '{printable(name, 40)}': i2s reads 'G_style' and 'G_main'")
     for network, functions in ((top, (name,)), (mapping, ("G_mapping",)), (synthesis, SYNTHESIS[name])):
         if not isinstance(network, TFNetwork):
             raise WeightFileError("a component of its network Gs is not a network")
@@ -43,7 +43,7 @@ def convert(networks: tuple) -> Generator:
             known = " and ".join(map(str, VERSIONS[name]))
             raise WeightFileError(f"its networks have the format version {version}: i2s reads {known} of this kind")
         if function not in functions:
-            raise WeightFileError(f"it has a component {printable(function, 40)!r}: i2s reads {functions[0]!r} there")
+            raise WeightFileError(f"it has a component '{printable(function, 40)}': i2s reads {functions[0]!r} there")
     variables = _variables(top, "") | _variables(mapping, "mapping/") | _variables(synthesis, "synthesis/")
     settings = Settings(_merged(top, mapping, synthesis), "the generator")
     return (_stylegan1 if name == "G_style" else _stylegan2)(settings, variables)

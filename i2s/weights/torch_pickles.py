@@ -30,13 +30,13 @@ def convert(tree: Mapping[str, object]) -> Generator:
         kind = "missing" if "G_ema" not in tree else "None" if root is None else f"of type {type(root).__name__}"
         raise WeightFileError(f"G_ema is {kind}: the file holds no trained generator")
     if root.class_name != "Generator":
-        raise WeightFileError(f"G_ema is a {printable(root.class_name, 40)!r}, not a generator")
+        raise WeightFileError(f"G_ema is a '{printable(root.class_name, 40)}', not a generator")
     modules = modules_of(root)
     if "synthesis" not in modules or "mapping" not in modules:
         raise WeightFileError("G_ema has no mapping or no synthesis network: it is no StyleGAN generator")
     if modules["synthesis"].class_name != "SynthesisNetwork":
         name = printable(modules["synthesis"].class_name, 40)
-        raise WeightFileError(f"G_ema has a synthesis network of the unknown class {name!r}")
+        raise WeightFileError(f"G_ema has a synthesis network of the unknown class '{name}'")
     return _stylegan3(modules) if "synthesis.input" in modules else _stylegan2(modules)
 
 

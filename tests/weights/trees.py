@@ -8,8 +8,30 @@ import math
 import numpy as np
 import torch
 
-from i2s.generators.stylegan3 import bands
+from i2s.generators.stylegan1 import StyleGAN1Config
+from i2s.generators.stylegan2 import StyleGAN2Config
+from i2s.generators.stylegan3 import StyleGAN3Config, bands
 from i2s.weights.tree import PersistentObject, TFNetwork
+
+SIZES = {"z_dim": 6, "w_dim": 8, "mapping_layers": 2}
+CONFIG2 = StyleGAN2Config(16, **SIZES, channels=(10, 8, 4), conv_clamp=256)  # min(64 / resolution, 10)
+CONFIG1 = StyleGAN1Config(16, **SIZES, mapping_width=7, channels=(10, 8, 4))
+CONFIG3 = StyleGAN3Config(resolution=16, **SIZES, channel_base=64, channel_max=6)
+
+
+def fresh(network, config):
+    """A generator with random numbers everywhere."""
+    torch.manual_seed(0)
+    generator = network(config).eval().requires_grad_(False)
+    for name, tensor in generator.state_dict().items():
+        if name.endswith(("bias", "noise_strength", "w_mean")):
+            tensor.add_(torch.randn_like(tensor) * 0.2)
+    return generator
+
+
+def replaced(config, **changes):
+    """The configuration with other values in some fields."""
+    return type(config)(**(vars(config) | changes))
 
 
 def module(class_name, params=(), buffers=(), modules=(), kwargs=(), **attributes) -> PersistentObject:
