@@ -5,6 +5,7 @@ from pathlib import Path
 
 from i2s.errors import OutputError
 from i2s.generators import load_generator, resolve
+from i2s.weights.catalog import entries
 from i2s.weights.containers import container_of
 from i2s.weights.native import read_metadata, save_generator
 
@@ -26,8 +27,16 @@ def convert(src: str | Path, out: str | Path, half: bool = False) -> Path:
     notes = read_metadata(source) if container_of(source) == "safetensors" else {}
     if not notes:
         notes = {"name": source.stem, "source": source.name, "source_sha256": _sha256(source)}
-        notes["licence"] = "that of the source file"
+        notes |= _origin(str(src), notes["source_sha256"])
     return save_generator(generator, out, half, notes)
+
+
+def _origin(name: str, sha256: str) -> dict[str, str]:
+    """Licence and address, where the source is a file of the catalog; in any case they are those of the source."""
+    for entry in entries():
+        if entry.name == name or entry.sha256 == sha256:
+            return {"name": entry.name, "licence": f"{entry.licence.name}, {entry.licence.url}", "url": entry.url}
+    return {"licence": "that of the source file"}
 
 
 def _sha256(path: Path) -> str:

@@ -209,6 +209,19 @@ def test_convert_refuses(tmp_path, shared):
     assert source.read_bytes() == before and list(tmp_path.iterdir()) == [source]
 
 
+def test_converted_file_of_the_catalog_keeps_its_licence(tmp_path, monkeypatch):
+    from i2s.weights import catalog
+    from i2s.weights import convert as module
+
+    source = tmp_path / "ffhq.pt"
+    torch.save(trees.rosinality(trees.fresh(StyleGAN2, trees.replaced(trees.CONFIG2, conv_clamp=None))), source)
+    monkeypatch.setattr(module, "resolve", lambda name: source)
+    metadata = read_metadata(convert("ffhq-1024", tmp_path / "out.safetensors"))
+    licence = catalog.entry("ffhq-1024").licence
+    assert metadata["name"] == "ffhq-1024" and metadata["source"] == "ffhq.pt"
+    assert licence.name in metadata["licence"] and licence.url in metadata["licence"]
+
+
 def test_converted_file_names_its_source(tmp_path, shared):
     source = shared / "fixtures" / "evil" / "good-micro.pkl"
     metadata = read_metadata(convert(source, tmp_path / "out.safetensors"))
