@@ -1,13 +1,18 @@
 # make lab    environment, installation, kernel, and JupyterLab on the first notebook (ARGS=--no-browser over ssh)
 # make test   installs if needed and runs every test               (ARGS="-k morph" chooses)
 # make lock   renews requirements.lock
+# make clean  removes the environment
 
 SHELL := /bin/bash
-VENV  ?= .venv
-ARGS  ?=
-PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3.10 python3; do \
-	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+ARGS ?=
+PYTHON ?= python3.11 python3.12 python3.13 python3.10 python3
 RUN := $(VENV)/bin
+
+# Debian packs ensurepip apart, and without it `-m venv` leaves half an environment behind
+GOOD := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+NONE := i2s needs Python 3.10, 3.11, 3.12 or 3.13 with its venv module (on Debian the package python3-venv): \
+	install it, or name another with make PYTHON=/path/to/python3.
 
 .PHONY: lab test install notebooks lock clean
 
@@ -21,9 +26,12 @@ install: $(VENV)/installed
 
 # the stamp is older than what the installation depends on when that has changed
 $(VENV)/installed: pyproject.toml requirements.lock
-	@test -n "$(PYTHON)" || { echo "i2s needs Python 3.10, 3.11, 3.12 or 3.13: install one, or name it with make PYTHON=/path/to/python3"; exit 1; }
-	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip --version >/dev/null 2>&1 && exit; \
+	for p in $(PYTHON); do \
+		$$p -c '$(GOOD)' 2>/dev/null && { echo "$$p -m venv $(VENV)"; exec $$p -m venv $(VENV); }; \
+	done; echo "$(NONE)" >&2; exit 1
 	$(RUN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing: some minutes, about 3 GB to download and 6 GB on disk, most of it PyTorch."
 	$(RUN)/python -m pip install --quiet -r requirements.lock
 	$(RUN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	$(RUN)/python -m ipykernel install --sys-prefix --name i2s --display-name i2s
@@ -32,8 +40,8 @@ $(VENV)/installed: pyproject.toml requirements.lock
 notebooks: install
 	$(RUN)/python notebooks/build.py $(ARGS)
 
-lock:
-	uv pip compile --universal --python-version 3.10 --all-extras --no-emit-package i2s --no-emit-index-url \
+lock: install
+	$(RUN)/uv pip compile --universal --python-version 3.10 --all-extras --no-emit-package i2s --no-emit-index-url \
 		--no-header pyproject.toml -o requirements.lock --upgrade
 
 clean:
