@@ -11,7 +11,7 @@ from torch import Tensor
 
 from i2s.errors import WeightFileError
 from i2s.generators import layers
-from i2s.generators.base import Generator, check_resolution
+from i2s.generators.base import Generator, check_resolution, shown
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.weights.assemble import Entry, assemble, tensor_of
@@ -41,7 +41,7 @@ def convert(networks: tuple) -> Generator:
         version, function = _field(network, "version", int), _field(network, "build_func_name", str)
         if version not in VERSIONS[name]:
             known = " and ".join(map(str, VERSIONS[name]))
-            raise WeightFileError(f"its networks have the format version {version}: i2s reads {known} of this kind")
+            raise WeightFileError(f"its networks have the format version {shown(version)}: i2s reads {known} of this kind")
         if function not in functions:
             raise WeightFileError(f"it has a component '{printable(function, 40)}': i2s reads {functions[0]!r} there")
     variables = _variables(top, "") | _variables(mapping, "mapping/") | _variables(synthesis, "synthesis/")
