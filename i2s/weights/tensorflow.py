@@ -90,7 +90,7 @@ def _common(settings: Settings, fmap_base: int) -> dict[str, object]:
     settings.expect("fmap_decay", 1.0, 1)
     settings.ignore("truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val")
     settings.ignore("randomize_noise", "style_mixing_prob", "dlatent_avg_beta", "w_avg_beta", "label_fmaps")
-    settings.ignore("is_training", "is_validation", "is_template_graph", "force_clean_graph", "return_dlatents")
+    settings.ignore("impl", "is_training", "is_validation", "is_template_graph", "force_clean_graph", "return_dlatents")
     common = {"resolution": settings.take("resolution", 1024)}
     common |= {"z_dim": settings.take("latent_size", 512), "w_dim": settings.take("dlatent_size", 512)}
     common["mapping_layers"] = settings.take("mapping_layers", 8)
