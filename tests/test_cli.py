@@ -90,7 +90,7 @@ def test_info_names_what_is_used(command, capsys):
         (lambda p: None, "none.png"),
         (lambda p: p.write_bytes(b""), "empty"),
         (lambda p: p.write_text("<!DOCTYPE html><html>"), "web page"),
-        (lambda p: p.write_bytes(b"\x00\x01\x02" * 50), "not"),
+        (lambda p: p.write_bytes(b"\x00\x01\x02" * 50), "no picture"),
         (lambda p: Image.new("RGB", (1, 1)).save(p), "1 x 1"),
     ],
     ids=["missing", "empty", "html", "noise", "one-pixel"],
