@@ -41,7 +41,7 @@ def convert(networks: tuple) -> Generator:
         version, function = _field(network, "version", int), _field(network, "build_func_name", str)
         if version not in VERSIONS[name]:
             known = " and ".join(map(str, VERSIONS[name]))
-            raise WeightFileError(f"its networks have the format version {shown(version)}: i2s reads {known} of this kind")
+            raise WeightFileError(f"its networks are of version {shown(version)}: i2s reads {known} of this kind")
         if function not in functions:
             raise WeightFileError(f"it has a component '{printable(function, 40)}': i2s reads {functions[0]!r} there")
     variables = _variables(top, "") | _variables(mapping, "mapping/") | _variables(synthesis, "synthesis/")
