@@ -3,24 +3,15 @@
 Only widgets common to ipywidgets 7 and 8 are used, and no `Output` widget, which would break strict notebook tests.
 """
 
-import io
-
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from i2s.course.figures import COLOURS, show
+from i2s.course.figures import COLOURS, Sheet, jpeg, show
 from i2s.edits import morph
 from i2s.embedding import Step
 from i2s.generators.base import Generator
 from i2s.images import to_pil
-
-
-def jpeg(picture: Image.Image, quality: int = 92) -> bytes:
-    """A PIL picture as JPEG bytes, what the `Image` widget shows."""
-    buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 def frame(image: Tensor, size: int) -> Image.Image:
@@ -68,7 +59,7 @@ class MorphExplorer:
         except Exception as error:  # a widget has no other place to say it
             self.status.value = f"{type(error).__name__}: {error}"
 
-    def snapshot(self, count: int = 7) -> Image.Image:
+    def snapshot(self, count: int = 7) -> Sheet:
         """The same as a static sheet: `count` places from the first code to the last."""
         places = torch.linspace(0, len(self.codes) - 1, count).tolist()
         return show([self.render(p) for p in places], labels=[f"{p:.2f}" for p in places], columns=count)

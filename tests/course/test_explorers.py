@@ -61,7 +61,8 @@ def test_a_morph_needs_two_codes(generator, codes):
 
 def test_snapshot_shows_the_same_frames(generator, codes):
     sheet = MorphExplorer(generator, codes[:2]).snapshot(count=5)
-    assert sheet.width > 5 * 128 and sheet.height > 128
+    assert sheet.picture.width > 5 * 128 and sheet.picture.height > 128
+    assert sheet._repr_jpeg_()[:2] == b"\xff\xd8"
 
 
 def test_the_watcher_follows_an_embedding(generator):
