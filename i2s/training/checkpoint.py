@@ -1,12 +1,16 @@
 """Checkpoints that survive a kill: numbered folders of safetensors pieces, complete or not there at all."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from i2s.errors import OutputError, WeightFileError
 
 PIECE_BYTES = 15_000_000
 
@@ -14,32 +18,58 @@ PIECE_BYTES = 15_000_000
 def save_checkpoint(folder: str | Path, tensors: dict[str, Tensor], state: dict, keep: int = 1) -> Path:
     """Write tensors (pieces of at most 15 MB) and a JSON-able state as the newest checkpoint of `folder`.
 
-    The pieces are written to a temporary folder that is renamed when complete; then older ones are removed.
+    The pieces are written to a temporary folder that is renamed when complete; then older ones are removed, so that
+    `keep` are left. OutputError (disk full, no permission) leaves the older ones as they are.
     """
     folder = Path(folder)
-    numbers = sorted(int(p.name.split("-")[1]) for p in folder.glob("checkpoint-*") if p.is_dir())
-    final = folder / f"checkpoint-{(numbers[-1] if numbers else 0) + 1:06d}"
+    older = _checkpoints(folder)
+    final = folder / f"checkpoint-{(_number(older[-1]) if older else 0) + 1:06d}"
     temporary = folder / "writing"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for k, piece in enumerate(_pieces(tensors)):
-        save_file(piece, temporary / f"piece-{k:02d}.safetensors")
-    (temporary / "state.json").write_text(json.dumps(state, indent=1))
-    temporary.rename(final)
-    for number in numbers[: len(numbers) + 1 - keep]:
-        shutil.rmtree(folder / f"checkpoint-{number:06d}", ignore_errors=True)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        pieces = list(_pieces(tensors))
+        for k, piece in enumerate(pieces):
+            save_file(piece, temporary / f"piece-{k:02d}.safetensors")
+        (temporary / "state.json").write_text(json.dumps({"pieces": len(pieces), "state": state}, indent=1))
+        temporary.rename(final)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"No checkpoint can be written to {folder} ({_reason(error)}): free some space.") from error
+    for path in older[: max(0, len(older) + 1 - keep)]:
+        shutil.rmtree(path, ignore_errors=True)
     return final
 
 
 def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict] | None:
-    """(tensors, state) of the newest checkpoint in `folder`; None where there is none."""
-    found = sorted(p for p in Path(folder).glob("checkpoint-*") if (p / "state.json").is_file())
+    """(tensors, state) of the newest checkpoint in `folder`; None where there is none. WeightFileError if damaged."""
+    found = [path for path in _checkpoints(Path(folder)) if (path / "state.json").is_file()]
     if not found:
         return None
-    tensors = {}
-    for piece in sorted(found[-1].glob("piece-*.safetensors")):
-        tensors |= load_file(piece)
-    return tensors, json.loads((found[-1] / "state.json").read_text())
+    newest = found[-1]
+    try:
+        written = json.loads((newest / "state.json").read_text())
+        state = written.get("state", written)  # the first runs wrote the state alone
+        tensors, pieces = {}, sorted(newest.glob("piece-*.safetensors"))
+        for piece in pieces:
+            tensors |= load_file(piece)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise WeightFileError(f"{newest} is damaged ({_reason(error)}): remove it, or start a new run.") from error
+    if len(pieces) != written.get("pieces", len(pieces)):
+        raise WeightFileError(f"{newest} is incomplete ({len(pieces)} pieces): remove it, or start a new run.")
+    return tensors, state
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The numbered folders, oldest first."""
+    return sorted((p for p in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", p.name)), key=_number)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.split("-")[1])
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 def _pieces(tensors: dict[str, Tensor]):

@@ -1,9 +1,11 @@
-"""The training faces: read from one zip of JPEGs, held in memory as bytes, served in shuffled batches."""
+"""The training faces: read from one zip of pictures, held in memory as bytes, served in shuffled batches."""
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -11,9 +13,15 @@ from tqdm import tqdm
 
 from i2s.errors import ImageError
 
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError)  # a wrong checksum, a password
+BROKEN_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
 
 def load_faces(path: str | Path, resolution: int) -> Tensor:
-    """All pictures of a zip in the order of their names, uint8 [M, 3, resolution, resolution]."""
+    """All pictures of a zip in the order of their names, uint8 [M, 3, resolution, resolution].
+
+    Square pictures (JPEG, PNG), resized by Lanczos. ImageError names the zip or the picture that is wrong.
+    """
     if not zipfile.is_zipfile(path):
         raise ImageError(f"{path} is not a zip of pictures: give the data set's zip with --faces.")
     with zipfile.ZipFile(path) as archive:
@@ -22,11 +30,15 @@ def load_faces(path: str | Path, resolution: int) -> Tensor:
             raise ImageError(f"{path} holds no JPEG or PNG pictures: give the data set's zip with --faces.")
         faces = torch.empty(len(names), 3, resolution, resolution, dtype=torch.uint8)
         for k, name in enumerate(tqdm(names, desc="reading faces", leave=False, disable=None)):
-            picture = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
+            try:
+                picture = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
+            except (*BROKEN_ZIP, *BROKEN_PICTURE) as error:
+                raise ImageError(f"{name} in {path} cannot be read ({error}): make the zip without it.") from error
+            if picture.width != picture.height:
+                size = f"{picture.width} x {picture.height} px"
+                raise ImageError(f"{name} in {path} is {size}, but faces are square: crop it, or leave it out.")
             picture = picture.resize((resolution, resolution), Image.Resampling.LANCZOS)
-            faces[k] = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(
-                resolution, resolution, 3
-            ).permute(2, 0, 1)
+            faces[k] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     return faces
 
 

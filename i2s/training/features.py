@@ -1,13 +1,30 @@
 """SqueezeNet 1.1 features: the eye of the auto-encoder's loss and of the metric (Iandola et al. 2016)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from i2s.errors import WeightFileError
+
 MEAN_BGR = (103.939, 116.779, 123.68)
+FIRES = [f"fire{k}.{part}" for k in range(2, 10) for part in ("squeeze1x1", "expand1x1", "expand3x3")]
+LAYERS = ("conv1", *FIRES)
+
+
+def read_weights(path: str | Path, layers: Sequence[str], what: str) -> nn.ParameterDict:
+    """`{layer}_weight` and `{layer}_bias` of a safetensors file, frozen, float32; WeightFileError if missing."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            names = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+            found = {name.replace(".", "_"): file.get_tensor(name).float() for name in names}
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WeightFileError(f"{path} does not hold the weights of {what} ({reason}): give their file.") from error
+    return nn.ParameterDict({name: nn.Parameter(tensor, requires_grad=False) for name, tensor in found.items()})
 
 
 class SqueezeNet(nn.Module):
@@ -18,10 +35,7 @@ class SqueezeNet(nn.Module):
 
     def __init__(self, path: str | Path):
         super().__init__()
-        with safe_open(str(path), framework="pt") as file:
-            self.weights = nn.ParameterDict(
-                {name.replace(".", "_"): nn.Parameter(file.get_tensor(name).float(), False) for name in file.keys()}
-            )
+        self.weights = read_weights(path, LAYERS, "SqueezeNet 1.1")
         self.register_buffer("mean", torch.tensor(MEAN_BGR).view(1, 3, 1, 1))
 
     def _conv(self, x: Tensor, name: str, **options) -> Tensor:
@@ -52,8 +66,30 @@ class SqueezeNet(nn.Module):
 
 
 def feature_distance(ours: list[Tensor], theirs: list[Tensor]) -> Tensor:
-    """Distance of two lists of feature maps: each pixel's features brought to length 1, squared difference; a scalar."""
+    """Distance of two lists of feature maps: squared difference of each pixel's features of length 1; a scalar."""
     total = 0.0
     for a, b in zip(ours, theirs):
         total = total + (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(dim=1).mean()
     return total / len(ours)
+
+
+class VGG19(nn.Module):
+    """Frozen VGG-19 up to conv3_4 (Simonyan and Zisserman 2015): a second judge, which no loss of the training knows."""
+
+    LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv3_4")
+
+    def __init__(self, path: str | Path):
+        super().__init__()
+        self.weights = read_weights(path, self.LAYERS, "VGG-19")
+        self.register_buffer("mean", torch.tensor(MEAN_BGR).view(1, 3, 1, 1))
+
+    def embedding(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """One vector for each image [N, 3, H, W] in [-1, 1]: conv3_4 averaged over the picture, [N, 256]."""
+        x = (image.flip(1) + 1) * 127.5 - self.mean  # BGR, 0..255, minus the mean
+        x = x.to(dtype or x.dtype).contiguous(memory_format=torch.channels_last)
+        for layer in self.LAYERS:
+            if layer in ("conv2_1", "conv3_1"):
+                x = F.max_pool2d(x, 2)
+            weight, bias = self.weights[f"{layer}_weight"], self.weights[f"{layer}_bias"]
+            x = F.relu(F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=1))
+        return x.float().mean(dim=(2, 3))

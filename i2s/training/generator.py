@@ -7,11 +7,12 @@ One command, ready to be repeated: it goes on from the newest checkpoint of the 
 import argparse
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from i2s.errors import I2SError
+from i2s.errors import DeviceError, I2SError
 from i2s.training.dataset import load_faces
 from i2s.training.features import SqueezeNet
 from i2s.training.presets import PRESETS
@@ -19,6 +20,7 @@ from i2s.training.trainer import Trainer
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m i2s.training.generator", description=__doc__.split("\n")[0])
     parser.add_argument("--preset", choices=sorted(PRESETS), required=True)
     parser.add_argument("--faces", type=Path, required=True, help="zip of aligned face pictures")
@@ -29,21 +31,55 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so the checkpoint is written
+    say = lambda text: print(text, flush=True)  # noqa: E731
     try:
         preset = PRESETS[options.preset]
-        faces = load_faces(options.faces, preset.resolution)
-        trainer = Trainer(preset, faces, SqueezeNet(options.features), options.run, options.device, options.seed)
-        say = lambda text: print(text, flush=True)  # noqa: E731
-        say(f"{options.preset} on {options.device}: {trainer.state['phase']}, {trainer.state['total'] / 1000:.0f} kimg so far")
-        trainer.train(options.minutes * 60, options.checkpoint_minutes * 60, say)
-    except KeyboardInterrupt:
-        print("Stopped; the checkpoint is written, and the same command goes on from it.")
-        return 130
+        check_device(options.device)
+        features = SqueezeNet(options.features)
+        trainer = Trainer(
+            preset, load_faces(options.faces, preset.resolution), features, options.run, options.device, options.seed
+        )
+        state = trainer.state
+        say(f"{options.preset} on {options.device}: {state['phase']}, {state['total'] / 1000:.0f} kimg so far")
+        with stopped_by_signals(trainer) as received:
+            trainer.train(options.minutes * 60, options.checkpoint_minutes * 60, say)
+    except torch.OutOfMemoryError:
+        print(f"{options.device} has too little memory for {options.preset}: free some of it.", file=sys.stderr)
+        return DeviceError.exit_code
     except I2SError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    if received:
+        say("Stopped; the checkpoint is written, and the same command goes on from it.")
+        return 128 + received[0]
     return 0
+
+
+def check_device(name: str) -> None:
+    """DeviceError unless torch can compute on it."""
+    try:
+        torch.ones(1, device=name).sum().item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise DeviceError(f"{name} cannot be used ({reason}): give --device cpu or cuda.") from error
+
+
+@contextmanager
+def stopped_by_signals(trainer: Trainer):
+    """The first Ctrl-C or SIGTERM lets the step under way end, a second one ends all. Yields the signals received."""
+    received = []
+
+    def handle(number, frame):
+        received.append(number)
+        trainer.stop()
+        signal.signal(number, before[number])
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

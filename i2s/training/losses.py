@@ -29,7 +29,9 @@ def r1_penalty(real: Tensor, real_score: Tensor) -> Tensor:
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
-def path_length_penalty(images: Tensor, w_plus: Tensor, mean_length: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def path_length_penalty(
+    images: Tensor, w_plus: Tensor, mean_length: Tensor, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Distance of |J^T y| from its running mean: equal steps in W change the image equally (StyleGAN2 3.2).
 
     Returns the penalty and the new running mean.

@@ -1,15 +1,22 @@
 """The recipes: every number that a training run is made of."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
+
+from i2s.errors import SettingsError
+from i2s.generators.base import check_channels, check_resolution
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
 class Preset:
     """A whole run. Lengths are in thousands of images (kimg) shown to the networks.
 
-    `autoencode` and `mapping_steps` are the warm start of a CPU run; 0 leaves it out (plain StyleGAN2).
-    `discriminator_lead`: the discriminator learns alone for so
-    long before the generator moves. `encoded` is the share of the generator's batch that starts from encoded photos instead of random z.
+    `channels[k]` feature maps at 4 * 2**k px. `autoencode` and `mapping_steps` are the warm start of a CPU run; 0
+    leaves it out (plain StyleGAN2). `discriminator_lead`: the discriminator learns alone for so long before the
+    generator moves. `encoded`: share of the generator's batch that starts from encoded photos instead of random z.
+    SettingsError when the numbers do not go together.
     """
 
     resolution: int
@@ -36,6 +43,26 @@ class Preset:
     report_kimg: float = 4.0
     metric_kimg: float = 40.0
     metric_samples: int = 5000
+
+    def __post_init__(self):
+        blocks = check_resolution(self.resolution)
+        for name in ("channels", "discriminator_channels"):
+            object.__setattr__(self, name, check_channels(getattr(self, name), blocks))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
+                raise SettingsError(f"{field.name} is {value}: it must be a number of at least 0.")
+        for name in ("z_dim", "w_dim", "batch", "r1_interval", "path_length_interval", "augment_images", "ema_kimg"):
+            if getattr(self, name) == 0:
+                raise SettingsError(f"{name} is 0: it must be larger.")
+        if min(self.report_kimg, self.metric_kimg) < 0.001:
+            raise SettingsError("report_kimg and metric_kimg are at least 0.001, one image.")
+        if self.mapping_steps and self.z_dim != self.w_dim:
+            raise SettingsError(f"The warm start needs z_dim == w_dim, but they are {self.z_dim} and {self.w_dim}.")
+        if self.encoded >= 1 or self.style_mixing > 1:
+            raise SettingsError("encoded is a share below 1 (some codes are random), style_mixing one of at most 1.")
+        if self.dtype not in DTYPES:
+            raise SettingsError(f"dtype is {self.dtype!r}: it is one of {', '.join(DTYPES)}.")
 
 
 PRESETS = {

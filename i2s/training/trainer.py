@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from i2s.errors import OutputError, SettingsError, WeightFileError
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.training import losses
 from i2s.training.augment import AdaptiveAugment
@@ -24,6 +25,7 @@ from i2s.training.dataset import Batches, to_range
 from i2s.training.discriminator import Discriminator, Encoder
 from i2s.training.features import SqueezeNet
 from i2s.training.presets import Preset
+from i2s.training.sheets import save_sheet
 from i2s.training.warm_start import fit_mapping
 
 PHASES = ("autoencode", "mapping", "adversarial", "done")
@@ -33,24 +35,34 @@ class Trainer:
     """Everything a run owns. `train(seconds)` goes on from where the folder's checkpoint stands.
 
     faces: uint8 [M, 3, R, R]; features: SqueezeNet (the eye of the reconstruction loss and of the metric).
+    Errors: SettingsError (the folder holds a run of other networks), WeightFileError (its checkpoint is damaged),
+    OutputError (it cannot be written).
     """
 
-    def __init__(self, preset: Preset, faces: Tensor, features: SqueezeNet, folder: str | Path, device="cpu", seed: int = 0):
-        torch.manual_seed(seed)  # initial weights only; every draw of the run comes from the two generators below
+    def __init__(
+        self, preset: Preset, faces: Tensor, features: SqueezeNet, folder: str | Path, device="cpu", seed: int = 0
+    ):
         self.preset, self.faces, self.folder, self.device = preset, faces, Path(folder), torch.device(device)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(f"{folder} cannot be the run's folder ({reason}): choose another one.") from error
         config = StyleGAN2Config(preset.resolution, preset.z_dim, preset.w_dim, channels=preset.channels)
-        self.generator = StyleGAN2(config).to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # initial weights; every draw of the run comes from the two generators below
+            self.generator = StyleGAN2(config).to(device)
+            self.discriminator = Discriminator(preset.discriminator_channels).to(device)
+            self.encoder = Encoder(preset.discriminator_channels, preset.w_dim).to(device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.discriminator = Discriminator(preset.discriminator_channels).to(device)
         self.features = features.to(device)
-        self.encoder = Encoder(preset.discriminator_channels, preset.w_dim).to(device)
         self.rng = torch.Generator(device).manual_seed(seed)
         self.batches = Batches(faces, preset.batch, torch.Generator().manual_seed(seed + 1), device)
         self.augment = AdaptiveAugment(self.rng, images=preset.augment_images)
         self.dtype = None if preset.dtype == "float32" else getattr(torch, preset.dtype)
         self.path_mean = torch.zeros([], device=device)
         self.state = {"phase": PHASES[0], "images": 0, "total": 0, "seconds": 0.0, "metric": None}
+        self.stopping = False
         self._make_optimizers()
         self.resume()
 
@@ -67,37 +79,41 @@ class Trainer:
     # ---- phases -------------------------------------------------------------------------------------------
 
     def train(self, seconds: float, checkpoint_seconds: float = 180.0, report=print) -> None:
-        """Train for `seconds` at most; checkpoints on the way and at the end, also when interrupted."""
+        """Train for `seconds` at most, or until `stop()`; checkpoints on the way and at the end.
+
+        report: called with each line of text. A step that fails is not saved: the checkpoint before it stands.
+        """
         start = last = time.time()
-        sums: dict[str, float] = {}
-        steps = 0
-        try:
-            while self.state["phase"] != "done" and time.time() - start < seconds:
-                if self._phase_length() <= self.state["images"]:
-                    self._next_phase(report)
-                    continue
-                if self.state["phase"] == "mapping":
-                    self._fit_mapping(report)
-                    continue
-                before = time.time()
-                terms = self._autoencode() if self.state["phase"] == "autoencode" else self._adversarial()
-                steps += 1
-                self.state["seconds"] += time.time() - before
-                for name, value in terms.items():
-                    sums[name] = sums.get(name, 0.0) + float(value)
-                seen = self.preset.batch
-                self.state["images"] += seen
-                self.state["total"] += seen
-                if self._crossed(self.preset.report_kimg):
-                    self._report({k: v / steps for k, v in sums.items()}, steps, time.time() - start, report)
-                    sums, steps, start_report = {}, 0, time.time()
-                if self.state["phase"] == "adversarial" and self._crossed(self.preset.metric_kimg):
-                    self.measure(report)
-                if time.time() - last > checkpoint_seconds:
-                    self.save()
-                    last = time.time()
-        finally:
-            self.save()
+        window: list[tuple[dict[str, float], float]] = []  # terms and seconds of each step since the last report
+        while self.state["phase"] != "done" and not self.stopping and time.time() - start < seconds:
+            if self._phase_length() <= self.state["images"]:
+                self._next_phase(report)
+                window = []
+                continue
+            if self.state["phase"] == "mapping":
+                self._fit_mapping(report)
+                continue
+            before = time.time()
+            terms = self._autoencode() if self.state["phase"] == "autoencode" else self._adversarial()
+            terms = {name: float(value) for name, value in terms.items()}
+            window.append((terms, time.time() - before))
+            self.state["seconds"] += window[-1][1]
+            self.state["images"] += self.preset.batch
+            self.state["total"] += self.preset.batch
+            if self._crossed(self.preset.report_kimg):
+                self._report(window, report)
+                window = []
+            if self.state["phase"] == "adversarial" and self._crossed(self.preset.metric_kimg):
+                self.measure(report)
+            if time.time() - last > checkpoint_seconds:
+                self.save()
+                last = time.time()
+        self.stopping = False
+        self.save()
+
+    def stop(self) -> None:
+        """End `train` after the step under way; for signal handlers and reports."""
+        self.stopping = True
 
     def _autoencode(self) -> dict[str, Tensor]:
         """One step of phase 1: photo -> encoder -> w -> synthesis -> photo."""
@@ -116,6 +132,9 @@ class Trainer:
             faces = torch.cat([self.faces, self.faces.flip(3)])
             codes = torch.cat([self.encoder(to_range(f, self.device), self.dtype) for f in faces.split(256)])
         fit_mapping(self.generator.mapping, codes, self.preset.mapping_steps, self.rng, report)
+        with torch.no_grad():
+            w = self.generator.mapping.to_w(self._normal((10_000, self.preset.z_dim)))
+        self.generator.w_mean.copy_(w.mean(0))  # from here on it follows in small steps
         self.average.load_state_dict(self.generator.state_dict())
         self._next_phase(report)
 
@@ -215,8 +234,8 @@ class Trainer:
 
     def _phase_length(self) -> float:
         p = self.preset
-        lengths = {"autoencode": p.autoencode * 1000, "mapping": float(p.mapping_steps), "adversarial": p.adversarial * 1000}
-        return lengths[self.state["phase"]]
+        kimg = {"autoencode": p.autoencode, "mapping": p.mapping_steps, "adversarial": p.adversarial}
+        return kimg[self.state["phase"]] * 1000
 
     def _next_phase(self, report) -> None:
         self.state["phase"] = PHASES[PHASES.index(self.state["phase"]) + 1]
@@ -229,28 +248,34 @@ class Trainer:
         now = self.state["images"]
         return now // int(kimg * 1000) != (now - self.preset.batch) // int(kimg * 1000)
 
-    def _report(self, means: dict[str, float], steps: int, elapsed: float, report) -> None:
-        from i2s.training.sheets import save_sheet
-
-        line = {"phase": self.state["phase"], "kimg": self.state["images"] / 1000, "total_kimg": self.state["total"] / 1000}
-        line |= {k: round(v, 4) for k, v in means.items()} | {"r1": round(self.state.get("r1", 0.0), 4)}
-        line["images_per_second"] = round(self.state["total"] / max(self.state["seconds"], 1e-9), 1)
+    def _report(self, window: list[tuple[dict[str, float], float]], report) -> None:
+        """One line for the log: the mean of each term over the steps that had it, and the speed."""
+        names = dict.fromkeys(name for terms, _ in window for name in terms)
+        line = self._where(self.state["phase"])
+        for name in names:
+            values = [terms[name] for terms, _ in window if name in terms]
+            line[name] = round(sum(values) / len(values), 4)
+        line["r1"] = round(self.state.get("r1", 0.0), 4)
+        seconds = sum(seconds for _, seconds in window)
+        line["images_per_second"] = round(len(window) * self.preset.batch / max(seconds, 1e-9), 1)
         self._log(line)
         report(json.dumps(line))
         save_sheet(self, self.folder / "latest.png")
 
     def measure(self, report=print) -> dict[str, float]:
-        """The metric on the averaged generator; logged, and the best one's sheet kept."""
+        """The metric on the averaged generator; logged, with a sheet of its own."""
         from i2s.training.metrics import evaluate
-        from i2s.training.sheets import save_sheet
 
         scores = evaluate(self.average, self.faces, self.features, self.preset.metric_samples, dtype=self.dtype)
-        line = {"phase": "metric", "kimg": self.state["images"] / 1000, "total_kimg": self.state["total"] / 1000} | scores
+        line = self._where("metric") | scores
         self._log(line)
         report(json.dumps(line))
         save_sheet(self, self.folder / f"sheet-{int(self.state['images'] / 1000):05d}.png")
         self.state["metric"] = scores["frechet"]
         return scores
+
+    def _where(self, phase: str) -> dict:
+        return {"phase": phase, "kimg": self.state["images"] / 1000, "total_kimg": self.state["total"] / 1000}
 
     def _log(self, line: dict) -> None:
         with open(self.folder / "log.jsonl", "a") as file:
@@ -262,9 +287,11 @@ class Trainer:
     def save(self) -> Path:
         """Write a complete checkpoint to the run's folder."""
         tensors = {f"{n}.{k}": v for n, net in self._networks().items() for k, v in net.state_dict().items()}
-        tensors |= {f"adam_g.{k}": v for k, v in adam_tensors(self.adam_g).items() if "exp_avg" != k.split(".")[1]}
-        tensors |= {f"adam_d.{k}": v for k, v in adam_tensors(self.adam_d).items() if "exp_avg" != k.split(".")[1]}
-        tensors |= {"rng": self.rng.get_state(), "batches": self.batches.generator.get_state(), "path_mean": self.path_mean}
+        for name, optimizer in (("adam_g", self.adam_g), ("adam_d", self.adam_d)):
+            memory = adam_tensors(optimizer).items()
+            tensors |= {f"{name}.{k}": v for k, v in memory if not k.endswith(".exp_avg")}  # see resume
+        tensors |= {"rng": self.rng.get_state(), "batches": self.batches.generator.get_state()}
+        tensors["path_mean"] = self.path_mean
         state = self.state | {"augment": self.augment.p, "preset": dataclasses.asdict(self.preset)}
         return save_checkpoint(self.folder, tensors, state)
 
@@ -274,20 +301,37 @@ class Trainer:
         if found is None:
             return False
         tensors, state = found
+        self._check_same_networks(state.pop("preset"))
+        try:
+            self._restore(tensors)
+        except (KeyError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise WeightFileError(f"The checkpoint in {self.folder} does not fit ({reason}): remove it.") from error
+        self.augment.p = state.pop("augment")
+        self.state = state
+        return True
+
+    def _check_same_networks(self, theirs: dict) -> None:
+        """Lengths and rates may change on the way, but not the shape of the networks."""
+        for name in ("resolution", "channels", "discriminator_channels", "z_dim", "w_dim"):
+            ours = getattr(self.preset, name)
+            ours = list(ours) if isinstance(ours, tuple) else ours
+            if ours != theirs.get(name):
+                raise SettingsError(
+                    f"The run in {self.folder} has {name} {theirs.get(name)}, but the preset says {ours}: "
+                    "choose that run's preset, or another folder."
+                )
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
         part = lambda name: {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}  # noqa: E731
         for name, network in self._networks().items():
             network.load_state_dict(part(name))
         for name, optimizer in (("adam_g", self.adam_g), ("adam_d", self.adam_d)):
             memory = part(name)
             # beta1 is 0, so the first moment is always the last gradient: it need not be stored
-            memory |= {k.replace("_sq", ""): torch.zeros_like(v) for k, v in memory.items() if k.endswith("exp_avg_sq")}
+            squares = {k: v for k, v in memory.items() if k.endswith(".exp_avg_sq")}
+            memory |= {k.removesuffix("_sq"): torch.zeros_like(v) for k, v in squares.items()}
             restore_adam(optimizer, memory)
-        if "rng" in tensors:
-            self.rng.set_state(tensors["rng"])
-            self.batches.generator.set_state(tensors["batches"])
-        if "path_mean" in tensors:
-            self.path_mean = tensors["path_mean"].to(self.device)
-        self.augment.p = state.pop("augment")
-        state.pop("preset")
-        self.state = state
-        return True
+        self.rng.set_state(tensors["rng"])
+        self.batches.generator.set_state(tensors["batches"])
+        self.path_mean = tensors["path_mean"].to(self.device)

@@ -25,7 +25,7 @@ def fit_mapping(mapping: MappingNetwork, codes: Tensor, steps: int, rng: torch.G
     mean = codes.mean(0)
     values, vectors = torch.linalg.eigh(torch.cov(codes.T))
     values = values.clamp_min(0)
-    set_linear(mapping, mean, (vectors * values.sqrt()).T)
+    set_linear(mapping, mean, (vectors * values.sqrt()).T, rng)
     whiten = vectors / (values + 0.003 * values.max()).sqrt()
     whitened = (codes - mean) @ whiten  # every direction of the codes counts
     axes = torch.eye(codes.shape[1], device=codes.device)
@@ -44,20 +44,30 @@ def fit_mapping(mapping: MappingNetwork, codes: Tensor, steps: int, rng: torch.G
             report(f"mapping {step}/{steps}: sliced distance {loss.item():.4f}")
 
 
-def set_linear(mapping: MappingNetwork, mean: Tensor, root: Tensor, shift: float = 2.0) -> None:
+def set_linear(
+    mapping: MappingNetwork, mean: Tensor, root: Tensor, rng: torch.Generator, shift: float = 2.0
+) -> None:
     """Set the layers so that mapping(z) = activation(mean + z @ root), but for |z| beyond `shift`.
 
     The first layer adds `shift`, so that nearly all values are on the linear side of the leaky ReLUs; the layers
-    between pass on; the last subtracts it again. A little noise on the weights leaves room to bend.
+    between pass on, with a little noise on the weights that leaves room to bend; the last is the linear map that
+    makes of what arrives, noise and all, the best approximation of mean + z @ root.
     """
     *body, last = mapping.layers
     with torch.no_grad():
         for number, layer in enumerate(body):
             size = layer.weight.shape[0]
-            weight = torch.eye(size) + 0.1 * torch.randn(size, size) / size**0.5
+            noise = torch.randn(size, size, generator=rng, device=rng.device)
+            weight = torch.eye(size, device=rng.device) + 0.1 * noise / size**0.5
             bias = torch.full([size], shift if number == 0 else 0.0)
             _set(layer, weight / layers.LRELU_GAIN, bias / layers.LRELU_GAIN)
-        _set(last, root.T, mean - shift * root.sum(dim=0))
+        z = layers.normalize_2nd_moment(torch.randn(8192, mapping.z_dim, generator=rng, device=rng.device))
+        x = z
+        for layer in body:
+            x = layers.leaky_relu(layer(x))
+        x_mean = x.mean(0)
+        matrix = torch.linalg.lstsq(x - x_mean, (z - z.mean(0)) @ root).solution  # [w_dim, w_dim]
+        _set(last, matrix.T, mean - x_mean @ matrix)
 
 
 def _set(layer: layers.EqualizedLinear, weight: Tensor, bias: Tensor) -> None:
