@@ -74,7 +74,7 @@ def feature_distance(ours: list[Tensor], theirs: list[Tensor]) -> Tensor:
 
 
 class VGG19(nn.Module):
-    """Frozen VGG-19 up to conv3_4 (Simonyan and Zisserman 2015): a second judge, which no loss of the training knows."""
+    """Frozen VGG-19 up to conv3_4 (Simonyan and Zisserman 2015): a second judge, unknown to the training's losses."""
 
     LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv3_4")
 

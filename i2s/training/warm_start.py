@@ -65,9 +65,9 @@ def set_linear(
         x = z
         for layer in body:
             x = layers.leaky_relu(layer(x))
-        x_mean = x.mean(0)
-        matrix = torch.linalg.lstsq(x - x_mean, (z - z.mean(0)) @ root).solution  # [w_dim, w_dim]
-        _set(last, matrix.T, mean - x_mean @ matrix)
+        target = z @ root
+        matrix = torch.linalg.lstsq(x - x.mean(0), target - target.mean(0)).solution  # [w_dim, w_dim]
+        _set(last, matrix.T, mean + target.mean(0) - x.mean(0) @ matrix)
 
 
 def _set(layer: layers.EqualizedLinear, weight: Tensor, bias: Tensor) -> None:
