@@ -1,4 +1,4 @@
-"""The perceptual network that ships with i2s: VGG's shape, a tenth of its size, for machines without network.
+"""The perceptual network that ships with i2s: VGG's shape, a fifth of its size, for machines without network.
 
 It was distilled from VGG-19 and SqueezeNet 1.1 by `i2s.training.perceptual`, and its distances rank pairs of pictures
 as theirs do; `data/perceptual-slim.md` holds the numbers.

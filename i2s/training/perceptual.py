@@ -37,13 +37,18 @@ GROUP = 4  # pairs of one kind
 
 @dataclass(frozen=True)
 class DistillSettings:
-    """Settings of a run. pixels: of half a batch, whatever the size of its pictures: all steps cost the same."""
+    """Settings of a run.
 
-    steps: int = 3000
+    pixels: of half a batch, whatever the size of its pictures, so that all steps cost the same.
+    distance_weight: of the term for the distances' size, at the first step and at the last: a student that still
+    makes wrong maps can get their sizes right in many useless ways, so this comes in as the maps become right.
+    """
+
+    steps: int = 4000
     learning_rate: float = 2e-3
     warm_up: int = 100
     pixels: int = 8 * 96 * 96
-    distance_weight: float = 0.1
+    distance_weight: tuple[float, float] = (0.1, 1.0)
     analysis_batches: int = 40
     seed: int = 0
 
@@ -134,7 +139,7 @@ def analyse(teachers: Teachers, batches: PairBatches, taps: tuple[int, ...], cou
     return Projection(axes, torch.stack(units).mean(dim=0))
 
 
-def distillation_loss(student: list[Tensor], teacher: list[Tensor], distance_weight: float) -> dict[str, Tensor]:
+def distillation_loss(student: list[Tensor], teacher: list[Tensor]) -> dict[str, Tensor]:
     """{"change", "distance"}: a scalar each, means over the taps; maps of 2N pictures, first all a, then all b.
 
     All pictures of the batch are compared with each other; the N pairs (a, b) count as much as all others together.
@@ -152,7 +157,7 @@ def distillation_loss(student: list[Tensor], teacher: list[Tensor], distance_wei
         change = change + (weight * off / true).sum()
         distance = distance + (weight * (found / true).log().square()).sum()
     count = 2 * len(student)
-    return {"change": change / count, "distance": distance_weight * distance / count}
+    return {"change": change / count, "distance": distance / count}
 
 
 def squared_distances(maps: Tensor) -> Tensor:
@@ -231,10 +236,12 @@ class Distillation:
         """One update."""
         with torch.autocast(images.device.type, torch.bfloat16):
             student = self.student.features(images)
-        terms = distillation_loss(*window(student, teacher, self.step), self.settings.distance_weight)
+        first, last = self.settings.distance_weight
+        weight = first + (last - first) * self.step / self.settings.steps
+        terms = distillation_loss(*window(student, teacher, self.step))
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.step, self.settings)
         self.optimizer.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
+        (terms["change"] + weight * terms["distance"]).backward()
         nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
         self.optimizer.step()
         self.step, self.rng_state = self.step + 1, rng_state

@@ -29,13 +29,14 @@ SIZES = (64, 96, 128)
 
 @dataclass(frozen=True)
 class Judged:
-    """P pairs: where they come from, their distances by tap [4, P], and the pictures, [2, 3, S, S] each."""
+    """P pairs: where they come from, distances by tap [4, P], of the pixels [P], and the pictures [2, 3, S, S]."""
 
     sources: list[str]
     kinds: list[str]
     sizes: list[int]
     teacher: Tensor
     student: Tensor
+    mse: Tensor
     pictures: list[Tensor]
 
     def __len__(self) -> int:
@@ -49,7 +50,7 @@ def judge(student, teachers, units: Tensor, sources: dict, count: int, sizes=SIZ
     sources: {name: function (count, size, rng) -> images}. units [4]: what the teacher's taps are divided by.
     """
     rng = torch.Generator().manual_seed(seed)
-    names, kinds, all_sizes, of_teacher, of_student, pictures = [], [], [], [], [], []
+    names, kinds, all_sizes, of_teacher, of_student, mse, pictures = [], [], [], [], [], [], []
     for name, draw in sources.items():
         for kind in pairs.DISTORTIONS:
             for size in sizes:
@@ -57,19 +58,27 @@ def judge(student, teachers, units: Tensor, sources: dict, count: int, sizes=SIZ
                 b = pairs.distort(kind, a, torch.linspace(0, 1, count), rng)
                 of_teacher.append(distances(teachers(a), teachers(b)) / units[:, None])  # [taps, count]
                 of_student.append(distances(student.features(a), student.features(b)))
+                mse.append(distances([a], [b])[0])
                 pictures += list(torch.stack([a, b], dim=1))
                 names, kinds, all_sizes = names + [name] * count, kinds + [kind] * count, all_sizes + [size] * count
-    return Judged(names, kinds, all_sizes, torch.cat(of_teacher, dim=1), torch.cat(of_student, dim=1), pictures)
+    of_teacher, of_student = torch.cat(of_teacher, dim=1), torch.cat(of_student, dim=1)
+    return Judged(names, kinds, all_sizes, of_teacher, of_student, torch.cat(mse), pictures)
 
 
 def correlations(found: Judged) -> dict[str, dict[str, float]]:
-    """{group: {"pairs", "spearman", "pearson", "pearson of logarithms"}} of the sum of the taps, by group of pairs;
-    and of each tap over all pairs."""
+    """How the student's distance goes with the teacher's: {group: {measure: value}}.
+
+    The distance is the sum of the four taps, for groups of pairs, and each tap's own over all pairs. Pixels alone tell
+    a strong distortion from a faint one: "mse spearman" is the rank correlation of their squared difference with the
+    teacher, and "spearman per mse" that of student and teacher when both are divided by it: what the network adds.
+    """
 
     def row(chosen: list[int], taps=slice(None)) -> dict[str, float]:
         x, y = (d[taps][:, chosen].sum(dim=0).double().numpy() for d in (found.teacher, found.student))
         logs = torch.tensor(x).log().numpy(), torch.tensor(y).log().numpy()
         values = {"spearman": spearmanr(x, y), "pearson": pearsonr(x, y), "pearson of logarithms": pearsonr(*logs)}
+        mse = found.mse[chosen].double().numpy()
+        values |= {"spearman per mse": spearmanr(x / mse, y / mse), "mse spearman": spearmanr(x, mse)}
         return {"pairs": len(chosen)} | {name: round(float(value.statistic), 4) for name, value in values.items()}
 
     table = {"all pairs": row(list(range(len(found))))}

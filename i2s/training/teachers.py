@@ -8,18 +8,18 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from i2s.errors import WeightFileError
-from i2s.training.features import MEAN_BGR, SqueezeNet
+from i2s.training.features import MEAN_BGR, SqueezeNet, read_weights
 
 VGG_FILE, SQUEEZENET_FILE = "vgg19-conv1_1-to-conv3_4-fp16.safetensors", "squeezenet1.1-features-fp16.safetensors"
 LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2")
 
 
 class Teachers(nn.Module):
-    """Frozen; called with images [N, 3, H, W] in [-1, 1], H and W multiples of 8, it returns four maps after the ReLU:
+    """Frozen, read from a folder that holds `VGG_FILE` and `SQUEEZENET_FILE` (WeightFileError where it does not).
+
+    Called with images [N, 3, H, W] in [-1, 1], H and W multiples of 8, it returns four maps after the ReLU:
 
     conv1_1 [N, 64, H, W], conv1_2 [N, 64, H, W], conv3_2 [N, 256, H/4, W/4] of VGG-19 and, where VGG-16 has conv4_2,
     fire5 [N, 256, H/8, W/8] of SqueezeNet, which sees 63 px across (conv4_2: 76 px).
@@ -27,19 +27,8 @@ class Teachers(nn.Module):
 
     def __init__(self, folder: str | Path):
         super().__init__()
-        folder = Path(folder)
-        self.weights = nn.ParameterDict()
-        try:
-            with safe_open(str(folder / VGG_FILE), framework="pt") as file:
-                for layer in LAYERS:
-                    for part in ("weight", "bias"):
-                        tensor = file.get_tensor(f"{layer}.{part}").float()
-                        self.weights[f"{layer}_{part}"] = nn.Parameter(tensor, requires_grad=False)
-            self.squeezenet = SqueezeNet(folder / SQUEEZENET_FILE)
-        except (OSError, SafetensorError) as error:
-            raise WeightFileError(
-                f"{folder} does not hold the teachers ({error}): it needs {VGG_FILE} and {SQUEEZENET_FILE}."
-            ) from error
+        self.weights = read_weights(Path(folder) / VGG_FILE, LAYERS, "VGG-19")
+        self.squeezenet = SqueezeNet(Path(folder) / SQUEEZENET_FILE)
         self.register_buffer("mean", torch.tensor(MEAN_BGR).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> list[Tensor]:
