@@ -84,7 +84,13 @@ def read_zip(data: memoryview, run: Run, budget: Budget) -> Any:
 def _declare(name: tuple, storages: dict[str, Storage], budget: Budget) -> Storage:
     """The storage called ("storage", class, key, device, count); allocated when it is first named."""
     tag, kind, key, device, count = name
-    if tag != "storage" or type(kind) is not Global or type(key) is not str or type(device) is not str:
+    if (
+        type(tag) is not str
+        or tag != "storage"
+        or type(kind) is not Global
+        or type(key) is not str
+        or type(device) is not str
+    ):
         raise damaged("the name of a storage has no known form")
     dtype = STORAGES.get(kind.name.removeprefix("torch."))
     if dtype is None:

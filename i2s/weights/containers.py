@@ -36,8 +36,8 @@ def sniff(start: bytes) -> str:
     for magic, what in _OTHERS:
         if start.startswith(magic):
             raise WeightFileError(what if ":" in what else f"{what}: choose a weight file")
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(b"<"):
         raise WeightFileError(
             "is a web page, not weights (a download quota or a login is in the way): try again later, use a "
             "mirror, or save the file by hand in a browser"

@@ -14,12 +14,13 @@ from safetensors import SafetensorError, safe_open
 
 from i2s.errors import WeightFileError
 from i2s.weights.containers import open_bytes, sniff
-from i2s.weights.limits import printable
+from i2s.weights.limits import printable, suspicious
 from i2s.weights.machine import Global, Unfinished
 from i2s.weights.pickles import Reader
 from i2s.weights.tree import PersistentObject, TFNetwork, check_tree
 
-# Levels that only sort a module's contents, and are left out of names: `_parameters`, `components` ...
+MAX_GLOBALS = 200  # in a report
+# Levels that only sort a module's contents, and are left out of names.
 TRANSPARENT = {"_parameters", "_buffers", "_modules", "variables", "components"}
 
 
@@ -45,6 +46,7 @@ class Report:
     notes: dict[str, str] = field(default_factory=dict)  # of a safetensors file
     objects: list[tuple[str, str]] = field(default_factory=list)  # name, class
     tensors: list[TensorInfo] = field(default_factory=list)
+    tensor_bytes: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -63,8 +65,7 @@ class Report:
             lines.append(f"\nobjects ({len(self.objects)}):")
             lines += [f"  {name or '(top)'}: {kind}" for name, kind in self.objects]
         if self.tensors:
-            total = sum(tensor.bytes for tensor in self.tensors)
-            lines.append(f"\ntensors ({len(self.tensors)}, {total:,} bytes):")
+            lines.append(f"\ntensors ({len(self.tensors)}, {self.tensor_bytes:,} bytes):")
             rows = [(t.name, str(list(t.shape)), t.dtype, f"{t.bytes:,}") for t in self.tensors]
             widths = [max(len(row[i]) for row in rows) for i in range(4)]
             for name, shape, dtype, size in rows:
@@ -106,6 +107,8 @@ class _NotingReader(Reader):
     def resolved(self, name: str, target: Global | None) -> Global:
         shown = printable(name)
         if shown not in self.report.globals:
+            if len(self.report.globals) >= MAX_GLOBALS:
+                raise suspicious(f"asks for more than {MAX_GLOBALS} names")
             self.report.globals.append(shown)
             if target is None:
                 self.report.refused.append(shown)
@@ -169,6 +172,10 @@ def _list(tree: Any, report: Report) -> None:
 def _note(name: str, value: torch.Tensor | np.ndarray | np.generic, report: Report) -> None:
     dtype = str(value.dtype).removeprefix("torch.")
     report.tensors.append(TensorInfo(name, tuple(value.shape), dtype, value.nbytes))
+    # Tensors may share their numbers many times over: no more are looked at than the file has.
+    report.tensor_bytes += value.nbytes
+    if report.tensor_bytes > report.size:
+        return
     finite = torch.isfinite(value).all() if isinstance(value, torch.Tensor) else np.isfinite(value).all()
     if not finite:
         report.problems.append(f"has NaN or infinity in {name}")

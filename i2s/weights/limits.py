@@ -8,7 +8,7 @@ from i2s.errors import WeightFileError
 
 def printable(text: object, limit: int = 80) -> str:
     """A name from a file, made safe to print: ASCII without control characters, at most `limit` of them."""
-    line = str(text).encode("unicode_escape").decode("ascii")
+    line = str(text)[: limit + 1].encode("unicode_escape").decode("ascii")
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 

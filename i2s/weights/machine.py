@@ -39,6 +39,7 @@ from i2s.weights.limits import (
 )
 
 MAX_MARKS = 200  # groups that are open at once; official networks need about 20
+MAX_NAME = 200  # characters in the name of a global or a class
 MAX_STACK = 10_000  # values waiting on the stack; Python writes containers in batches of 1000 pairs
 
 
@@ -106,8 +107,6 @@ class Machine:
         place = self.cursor.position - 1
         opcode = pickletools.code2op.get(chr(code))
         if opcode is None:
-            if place == 0:
-                return WeightFileError("is no weight file that i2s reads: choose one of `i2s generators`")
             return damaged(f"byte {place} is no pickle instruction")
         return suspicious(f"uses the pickle instruction {opcode.name} at byte {place}")
 
@@ -210,6 +209,8 @@ class Machine:
     def find(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
             raise damaged("a global without a name")
+        if len(module) + len(name) > MAX_NAME:
+            raise suspicious(f"asks for a name of {len(module) + len(name)} characters")
         self.stack.append(self.resolve(module, name))
 
     def stack_global(self) -> None:

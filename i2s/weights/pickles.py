@@ -7,13 +7,14 @@ Official weight files are pickles that execute code when loaded the usual way. H
 
 from collections.abc import Callable
 from pathlib import Path
+from pickle import PROTO
 from typing import Any
 
 from i2s.errors import WeightFileError
 from i2s.weights.archives import read_legacy, read_zip
 from i2s.weights.containers import TORCH_LEGACY, open_bytes, sniff
 from i2s.weights.limits import Budget, Cursor, damaged, printable, suspicious
-from i2s.weights.machine import Global, Machine, Unfinished, describe
+from i2s.weights.machine import MAX_NAME, Global, Machine, Unfinished, describe, key
 from i2s.weights.tensors import STORAGES, Arrays, Storage, rebuild_parameter, rebuild_tensor
 from i2s.weights.tree import PersistentObject, TFNetwork, check_tree
 
@@ -69,9 +70,9 @@ class Reader:
         arrays = Arrays(self.budget, ndarray)
         both = {  # what a pickle needs for containers and tensors, wherever it stands
             "collections.OrderedDict": Global("collections.OrderedDict", reduce=dict),
-            "torch._utils._rebuild_tensor_v2": Global("_rebuild_tensor_v2", rebuild_tensor, arguments=(4, 7)),
+            "torch._utils._rebuild_tensor_v2": Global("_rebuild_tensor_v2", rebuild_tensor, arguments=(6, 7)),
             "torch._utils._rebuild_parameter": Global(
-                "_rebuild_parameter", rebuild_parameter, arguments=(1, 3)
+                "_rebuild_parameter", rebuild_parameter, arguments=(3, 3)
             ),
         }
         self.official = both | {
@@ -112,8 +113,13 @@ class Reader:
         elif kind == "torch-legacy":
             tree = self.torch_legacy(data)
         else:
-            tree = self.pickle(cursor := Cursor(data), self.official)
-            cursor.finish()
+            try:
+                tree = self.pickle(cursor := Cursor(data), self.official)
+                cursor.finish()
+            except WeightFileError as error:
+                if bytes(data[:1]) == PROTO:
+                    raise
+                raise WeightFileError(f"is no weight file that i2s reads; as a pickle it {error}") from error
         self.check(tree)
         return tree
 
@@ -147,11 +153,13 @@ class Reader:
 
     # What names stand for.
 
-    def make_set(self, items: Any = ()) -> set:
-        self.budget.spend("instructions", len(items) if type(items) is list else 0)
-        if type(items) not in (list, tuple) or not all(type(item) is str for item in items):
-            raise damaged("a set of something else than names")
-        return set(items)
+    def make_set(self, items: Any = None) -> set:
+        if items is None:
+            return set()
+        if type(items) is not list:
+            raise damaged(f"a set made from {describe(items)}")
+        self.budget.spend("instructions", len(items))
+        return set(map(key, items))
 
     def encode(self, text: Any, encoding: Any) -> memoryview:
         if type(text) is not str or type(encoding) is not str or encoding not in ("latin1", "latin-1"):
@@ -189,7 +197,7 @@ def persistent_object(meta: Any) -> PersistentObject:
     if type(version) is not int or version != 6:
         number = version if type(version) is int else describe(version)
         raise WeightFileError(f"has modules of version {number} where i2s knows 6: use the official file")
-    if type(name) is not str or not name.isidentifier() or name.startswith("_"):
+    if type(name) is not str or len(name) > MAX_NAME or not name.isidentifier() or name.startswith("_"):
         shown = printable(name) if type(name) is str else describe(name)
         raise suspicious(f"has a module of the class {shown}")
     if type(state) is not dict:

@@ -22,12 +22,13 @@ DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"
 MAX_AXES = 8
 
 
-def _sizes(sizes: object, what: str) -> tuple[int, ...]:
-    if type(sizes) is not tuple or len(sizes) > MAX_AXES or not all(type(n) is int and n >= 0 for n in sizes):
+def _sizes(sizes: object, what: str = "shape") -> tuple[int, ...]:
+    known = type(sizes) is tuple and len(sizes) <= MAX_AXES
+    if not known or not all(type(n) is int and 0 <= n < 1 << 48 for n in sizes):
         raise damaged(f"the {what} of an array is not a short tuple of sizes")
-    # Also of empty arrays: torch and numpy multiply without looking.
-    if math.prod(n for n in sizes if n) >= 1 << 48:
-        raise damaged(f"an array claims the {what} {printable(list(sizes))}")
+    # torch and numpy multiply without looking, and a 0 among the sizes would hide an overflow.
+    if what == "shape" and math.prod(n for n in sizes if n) >= 1 << 48:
+        raise damaged(f"an array claims the shape {list(sizes)}")
     return sizes
 
 
@@ -59,7 +60,7 @@ def rebuild_tensor(storage, offset, size, stride, trained=False, hooks=None, met
     """`torch._utils._rebuild_tensor_v2`: a view of `storage`, which must hold every element it claims."""
     if type(storage) is not Storage:
         raise damaged(f"a tensor made from {describe(storage)}")
-    size, stride = _sizes(size, "shape"), _sizes(stride, "stride")
+    size, stride = _sizes(size), _sizes(stride, "stride")
     if len(size) != len(stride) or type(offset) is not int or offset < 0:
         raise damaged("a tensor whose shape, stride and offset do not fit together")
     if not (_empty(hooks) and _empty(metadata)):
@@ -94,9 +95,10 @@ class Arrays:
             raise suspicious(f"holds a numpy array of dtype {printable(name)!r}")
 
         def finish(state) -> np.dtype:
-            if type(state) is not tuple or not all(type(part) in (int, str, type(None)) for part in state):
+            plain = type(state) is tuple and len(state) == 8
+            if not plain or not all(type(part) in (int, str, type(None)) for part in state):
                 raise suspicious("holds a structured numpy dtype")
-            if state not in ((3, "<", None, None, None, -1, -1, 0), (3, "|", None, None, None, -1, -1, 0)):
+            if state[0] != 3 or state[1] not in ("<", "|") or state[2:] != (None, None, None, -1, -1, 0):
                 raise damaged(f"a numpy dtype {code!r} of unknown layout or byte order")
             return np.dtype(code)
 
@@ -106,7 +108,7 @@ class Arrays:
         """`numpy.core.multiarray._reconstruct`: an empty array; its BUILD brings shape, dtype and bytes."""
         if subtype is not self.ndarray:
             raise suspicious(f"makes a numpy array of the class {describe(subtype)}")
-        if _sizes(shape, "shape") != (0,):
+        if _sizes(shape) != (0,):
             raise suspicious(f"reserves a numpy array of shape {list(shape)} in advance")
 
         def finish(state) -> np.ndarray:
@@ -128,7 +130,7 @@ class Arrays:
     def _array(self, data, dtype, shape, order: str) -> np.ndarray:
         if not isinstance(dtype, np.dtype) or type(data) is not memoryview:
             raise damaged(f"a numpy array made from {describe(data)} with {describe(dtype)} as dtype")
-        shape = _sizes(shape, "shape")
+        shape = _sizes(shape)
         if math.prod(shape) * dtype.itemsize != len(data):
             raise damaged(f"a numpy array of shape {list(shape)} and dtype {dtype} has {len(data)} bytes")
         self.budget.spend("arrays")

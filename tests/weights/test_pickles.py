@@ -105,6 +105,13 @@ def test_torch_save(tmp_path, legacy):
     same(read_weights(tmp_path / "file.pt"), tensors)
 
 
+def test_tensors_as_large_as_official_ones(tmp_path):
+    noise = torch.zeros(1, 1, 1024, 1024)  # the product of its strides is beyond 2 ** 48
+    weight = torch.zeros(1, 512, 512, 3, 3, dtype=torch.uint8)
+    (tmp_path / "file.pt").write_bytes(makers.torch_file({"noise": noise, "weight": weight}))
+    same(read_weights(tmp_path / "file.pt"), {"noise": noise, "weight": weight})
+
+
 def test_tensors_that_share_a_storage_go_on_sharing_it(tmp_path):
     whole = torch.arange(6.0)
     (tmp_path / "file.pt").write_bytes(makers.torch_file({"whole": whole, "half": whole[3:]}))
@@ -234,6 +241,13 @@ def test_a_report_goes_on_after_what_would_be_refused(tmp_path):
     assert report.tensors[0].name == "w\\x1b[2J\\u202e"
     assert any("NaN" in problem for problem in report.problems)
     assert str(report).isascii() and "\x1b" not in str(report)
+
+
+def test_a_report_lists_so_many_names_and_no_more(tmp_path):
+    calls = [makers.name("os", f"system{i}") for i in range(1000)]
+    (tmp_path / "a.pkl").write_bytes(makers.program(makers.group(*calls)))
+    report = inspect_file(tmp_path / "a.pkl")
+    assert len(report.globals) == 200 and "more than 200 names" in report.problems[-1]
 
 
 def test_a_report_on_what_is_no_weight_file(tmp_path):
