@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from i2s.course.figures import COLOURS, Sheet, jpeg, show
+from i2s.course.figures import COLOURS, Sheet, encoded, show
 from i2s.edits import morph
 from i2s.embedding import Step
 from i2s.generators.base import Generator
@@ -54,7 +54,7 @@ class MorphExplorer:
     def update(self) -> None:
         """Draw the image of the slider's place; what goes wrong is said in the status line."""
         try:
-            self.image.value = jpeg(frame(self.render(self.slider.value), self.size))
+            self.image.value = encoded(frame(self.render(self.slider.value), self.size))
             self.status.value = ""
         except Exception as error:  # a widget has no other place to say it
             self.status.value = f"{type(error).__name__}: {error}"
@@ -88,7 +88,7 @@ class EmbedWatcher:
     def __call__(self, step: Step) -> None:
         self.losses.append(float(sum(step.terms.values())[0]))
         if step.step % self.every == 0 or step.step == step.steps:
-            self.image.value = jpeg(self.draw(step))
+            self.image.value = encoded(self.draw(step))
             self.label.value = f"photo | image at step {step.step} of {step.steps} | loss {self.losses[-1]:.3f}"
 
     def draw(self, step: Step) -> Image.Image:

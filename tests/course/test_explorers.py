@@ -7,7 +7,7 @@ import torch
 from helpers import TinyEye, targets, tiny_generator
 from PIL import Image
 
-from i2s.course import EmbedWatcher, MorphExplorer
+from i2s.course import EmbedWatcher, MorphExplorer, plot_history
 from i2s.embedding import embed
 
 
@@ -62,7 +62,7 @@ def test_a_morph_needs_two_codes(generator, codes):
 def test_snapshot_shows_the_same_frames(generator, codes):
     sheet = MorphExplorer(generator, codes[:2]).snapshot(count=5)
     assert sheet.picture.width > 5 * 128 and sheet.picture.height > 128
-    assert sheet._repr_jpeg_()[:2] == b"\xff\xd8"
+    assert sheet._repr_mimebundle_()["image/jpeg"][:2] == b"\xff\xd8"
 
 
 def test_the_watcher_follows_an_embedding(generator):
@@ -74,3 +74,11 @@ def test_the_watcher_follows_an_embedding(generator):
     assert len(frames) == 4  # steps 0, 5, 10 and the last
     assert picture(watcher.image).size == (4 * watcher.size, watcher.size)
     assert "step 12 of 12" in watcher.label.value and len(watcher.losses) == 13
+
+
+def test_the_loss_curve_is_a_picture(generator):
+    result = embed(targets(generator, 1), generator, steps=3, perceptual=TinyEye(), progress=False)
+    bundle = plot_history({"a": result})._repr_mimebundle_()
+    assert list(bundle) == ["image/png"]
+    width, height = Image.open(io.BytesIO(bundle["image/png"])).size
+    assert width > height > 300
