@@ -23,6 +23,7 @@ class Generator(nn.Module):
 
     kind: str
     name: str = ""  # where it came from; set by load_generator
+    latents: object | None = None  # LatentStatistics of its file, if it holds them; see i2s.latents
     config: object
     num_ws: int
     mapping: nn.Module

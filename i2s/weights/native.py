@@ -20,11 +20,13 @@ from i2s.generators.base import Generator
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config
-from i2s.weights.assemble import Entry, assemble
+from i2s.latents import LatentStatistics
+from i2s.weights.assemble import Entry, assemble, tensor_of
 from i2s.weights.limits import printable
 from i2s.weights.settings import settings_of_a_file
 
 FORMAT, VERSION = "i2s-generator", 1
+STATISTICS = tuple(f"latents.{name}" for name in ("mean", "components", "std"))  # a file may hold them, or none
 NETWORKS = {
     "stylegan1": (StyleGAN1, StyleGAN1Config),
     "stylegan2": (StyleGAN2, StyleGAN2Config),
@@ -38,7 +40,7 @@ def save_generator(
     """Write a generator to a safetensors file, complete or not at all; an older file is replaced at the end.
 
     half: trained weights in float16 (half the size, a relative error of about 0.0005 in each); the mean latent, noise
-    maps and filters stay float32, as everything does with `half=False`, which is exact for a float32 generator.
+    maps, filters and `latents` stay float32, as all does with `half=False`, which is exact for a float32 generator.
     extra_metadata: further texts for the model card. Errors: WeightFileError (NaN, too large for float16), OutputError.
     """
     config = asdict(generator.config)
@@ -52,6 +54,9 @@ def save_generator(
         tensors[name] = tensor.detach().to("cpu", dtype).contiguous()
         if not torch.isfinite(tensors[name]).all():
             raise WeightFileError(f"The generator cannot be saved: {name} is not finite in {dtype}; try half=False.")
+    if generator.latents is not None:
+        for name in STATISTICS:
+            tensors[name] = getattr(generator.latents, name.split(".")[1]).to("cpu", torch.float32).contiguous()
     return write_atomically(path, save(tensors, metadata))
 
 
@@ -66,13 +71,32 @@ def load(path: str | Path) -> Generator:
         network = NETWORKS[kind][0]
         with torch.device("meta"), settings_of_a_file():
             names = list(network(config).state_dict())
-        return assemble(network, config, _Tensors(file), {name: Entry(name) for name in names})
+        tensors = _Tensors(file)
+        generator = assemble(network, config, tensors, {name: Entry(name) for name in names}, unused=STATISTICS)
+        generator.latents = _statistics(tensors, generator.w_dim)
+        return generator
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
     """The texts of a safetensors file: format, version, kind, config, model card. No tensor is read."""
     with _opened(path) as file:
         return dict(file.metadata() or {})
+
+
+def _statistics(tensors: Mapping[str, torch.Tensor], w_dim: int) -> LatentStatistics | None:
+    """The statistics of W, if the file holds them."""
+    found = set(STATISTICS).intersection(tensors)
+    if not found:
+        return None
+    if len(found) < len(STATISTICS):
+        raise WeightFileError("its statistics of the latent space are incomplete: the file is damaged")
+    parts = [tensor_of(tensors[name], name).float() for name in STATISTICS]
+    for name, part, shape in zip(STATISTICS, parts, ([w_dim], [w_dim, w_dim], [w_dim])):
+        if list(part.shape) != shape or not part.isfinite().all():
+            raise WeightFileError(f"tensor {name} is not of finite numbers {shape}: the file is damaged")
+    if not parts[2].min() > 0:
+        raise WeightFileError("tensor latents.std holds a spread that is not above 0: the file is damaged")
+    return LatentStatistics(*parts)
 
 
 class _Tensors(Mapping):

@@ -1,0 +1,92 @@
+"""The statistics of W: what they are, what whitening does, and that a file keeps them."""
+
+import pytest
+import torch
+from helpers import tiny_generator
+from safetensors.torch import load_file, save_file
+
+from i2s.errors import WeightFileError
+from i2s.generators import load_generator
+from i2s.latents import from_p, latent_statistics, to_p
+from i2s.weights.native import read_metadata, save_generator
+
+
+@pytest.fixture(scope="module")
+def statistics():
+    return latent_statistics(tiny_generator(), 20_000)
+
+
+def codes(count=5000, seed=3):
+    generator = tiny_generator()
+    return generator.mapping(generator.sample_z(count, seed))[:, 0]
+
+
+def test_p_space_undoes_the_last_leaky_relu():
+    x = torch.randn(50, 7, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(to_p(from_p(x)), x) and torch.allclose(from_p(to_p(x)), x)
+    assert to_p(torch.tensor([-1.0, 2.0])).tolist() == [-5, 2]
+
+
+def test_components_are_orthonormal_and_sorted_by_spread(statistics):
+    assert torch.allclose(statistics.components @ statistics.components.T, torch.eye(12), atol=1e-5)
+    assert (statistics.std.diff() <= 0).all() and statistics.std.min() > 0
+
+
+def test_whitened_codes_have_unit_covariance(statistics):
+    v = statistics.whiten(codes())
+    assert v.mean(0).abs().max() < 0.06
+    # by the standard deviation: whitening by singular values would leave spreads of 1 / sqrt(count)
+    assert torch.allclose(torch.cov(v.T), torch.eye(12), atol=0.08)
+
+
+def test_whitening_is_undone(statistics):
+    w = codes(50)
+    assert torch.allclose(statistics.unwhiten(statistics.whiten(w)), w, atol=1e-5)
+    w_plus = w.view(5, 10, 12)
+    assert statistics.whiten(w_plus).shape == (5, 10, 12)
+
+
+def test_directions_without_spread_do_not_divide_by_zero():
+    generator = tiny_generator()
+    generator.mapping.layers[-1].weight.data[5:] = 0  # seven directions in which nothing moves
+    found = latent_statistics(generator, 1000)
+    assert found.std.min() > 0 and found.whiten(generator.mapping(generator.sample_z(8, 0))).isfinite().all()
+
+
+def test_a_file_keeps_the_statistics_exactly(tmp_path):
+    generator = tiny_generator()
+    generator.latents = latent_statistics(generator, 2000)
+    again = load_generator(save_generator(generator, tmp_path / "g.safetensors"))
+    for name in ("mean", "components", "std"):
+        assert torch.equal(getattr(again.latents, name), getattr(generator.latents, name))
+    assert torch.equal(latent_statistics(again).std, generator.latents.std)  # not drawn again
+    assert load_generator(tmp_path / "g.safetensors", dtype=torch.float64).latents is not None
+    assert latent_statistics(load_generator(tmp_path / "g.safetensors", dtype=torch.float64)).std.dtype == torch.float64
+
+
+def test_a_file_without_them_has_none(tmp_path):
+    path = save_generator(tiny_generator(), tmp_path / "g.safetensors")
+    assert load_generator(path).latents is None and not any("latents" in name for name in load_file(path))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: t.pop("latents.std"),
+        lambda t: t.update({"latents.std": torch.ones(11)}),
+        lambda t: t.update({"latents.std": torch.zeros(12)}),
+        lambda t: t.update({"latents.mean": torch.full([12], float("nan"))}),
+        lambda t: t.update({"latents.components": torch.eye(13)}),
+        lambda t: t.update({"latents.components": torch.ones(12, 12, dtype=torch.int32)}),
+        lambda t: t.update({"latents.more": torch.ones(1)}),
+    ],
+)
+def test_damaged_statistics_are_refused(tmp_path, spoil):
+    generator = tiny_generator()
+    generator.latents = latent_statistics(generator, 1000)
+    path = save_generator(generator, tmp_path / "g.safetensors")
+    tensors, metadata = load_file(path), read_metadata(path)
+    spoil(tensors)
+    save_file(tensors, path, metadata)
+    with pytest.raises(WeightFileError, match="latent"):
+        load_generator(path)
