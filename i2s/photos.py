@@ -295,10 +295,9 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _profile(image: Image.Image):
-    """The picture's ICC profile, or None when it has none, a broken one, or sRGB already."""
+    """The picture's ICC profile, or None when it has none or a broken one."""
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-        return None if ImageCms.getProfileDescription(profile).startswith("sRGB") else profile
+        return ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
     except (KeyError, TypeError, OSError, ImageCms.PyCMSError):
         return None
 
