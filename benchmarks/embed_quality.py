@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--perceptual", default="slim")
     parser.add_argument("--limit", type=int, default=None, help="only so many photos")
     parser.add_argument("--at", type=int, nargs="+", default=AT)
+    parser.add_argument("--at-w", type=int, nargs="+", default=None, help="steps for W, where they differ")
     options = parser.parse_args()
 
     generator = load_generator(options.generator) if options.generator else load_generator()
@@ -64,9 +65,9 @@ def main() -> None:
         "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip(),
     }
     results = {}
-    for space in ("w+", "w"):
-        keep = Keep(options.at)
-        results[space] = embed(targets, generator, space=space, steps=max(options.at), perceptual=perceptual, callback=keep)
+    for space, at in (("w+", options.at), ("w", options.at_w or options.at)):
+        keep = Keep(at)
+        results[space] = embed(targets, generator, space=space, steps=max(at), perceptual=perceptual, callback=keep)
         table[space] = {
             str(step): quality(keep.images[step], targets, perceptual) for step in sorted(keep.images)
         } | {"seconds_per_step_of_all": round(results[space].seconds / results[space].steps, 4)}
