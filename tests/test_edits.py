@@ -12,6 +12,7 @@ from i2s.edits import crossover, morph, split_for, transfer_expression
 from i2s.errors import LatentError, SettingsError
 
 lams = st.floats(-3, 3)
+quick = settings(max_examples=30, deadline=None)
 
 
 @st.composite
@@ -29,12 +30,14 @@ def code(*shape, seed=0) -> torch.Tensor:
 # --- morphing: w = lam w1 + (1 - lam) w2 ---
 
 
+@quick
 @given(codes(2), lams)
 def test_morph_is_the_equation(ws, lam):
     w1, w2 = ws
     assert torch.equal(morph(w1, w2, lam), lam * w1 + (1 - torch.tensor(lam)) * w2)
 
 
+@quick
 @given(codes(2))
 def test_morph_ends(ws):
     w1, w2 = ws
@@ -42,6 +45,7 @@ def test_morph_ends(ws):
     assert torch.equal(morph(w1, w2, True), w1)
 
 
+@quick
 @given(codes(2), st.lists(st.sampled_from([0, 0.25, 0.5, 0.75, 1]), min_size=1, max_size=6))
 def test_swapping_the_ends_reverses_a_morph(ws, lam):
     w1, w2 = ws
@@ -49,11 +53,13 @@ def test_swapping_the_ends_reverses_a_morph(ws, lam):
     assert torch.equal(forth, back)
 
 
+@quick
 @given(codes(1), lams)
 def test_a_morph_to_itself_stays(ws, lam):
     assert torch.allclose(morph(ws[0], ws[0], lam), ws[0], rtol=1e-5, atol=1e-4)
 
 
+@quick
 @given(codes(2), st.lists(lams, min_size=1, max_size=5))
 def test_frames_are_the_single_morphs_one_after_the_other(ws, lam):
     w1, w2 = ws
@@ -75,6 +81,7 @@ def test_one_code_goes_with_many():
 # --- expression transfer: w = w1 + lam (w3 - w2) ---
 
 
+@quick
 @given(codes(3), lams)
 def test_transfer_is_the_equation(ws, lam):
     w1, w2, w3 = ws
@@ -82,6 +89,7 @@ def test_transfer_is_the_equation(ws, lam):
     assert torch.equal(transfer_expression(w1, w2, w3), w1 + (w3 - w2))
 
 
+@quick
 @given(codes(2), lams)
 def test_no_expression_to_transfer_changes_nothing(ws, lam):
     w1, w2 = ws
@@ -89,6 +97,7 @@ def test_no_expression_to_transfer_changes_nothing(ws, lam):
     assert torch.equal(transfer_expression(w1, w2, w1 * 3, 0.0), w1)
 
 
+@quick
 @given(codes(2))
 def test_transfer_from_oneself_is_the_expressive_face(ws):
     w2, w3 = ws
@@ -105,6 +114,7 @@ def test_transfer_in_frames():
 # --- style transfer: crossover ---
 
 
+@quick
 @given(codes(2), st.data())
 def test_crossover_takes_rows_whole(ws, data):
     content, style = ws
@@ -117,6 +127,7 @@ def test_crossover_takes_rows_whole(ws, data):
     assert torch.equal(mixed, crossover(style, content, layers=range(split)))
 
 
+@quick
 @given(codes(2))
 def test_crossover_ends(ws):
     a, b = ws
