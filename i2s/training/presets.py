@@ -16,6 +16,8 @@ class Preset:
     `channels[k]` feature maps at 4 * 2**k px. `autoencode` and `mapping_steps` are the warm start of a CPU run; 0
     leaves it out (plain StyleGAN2). `discriminator_lead`: the discriminator learns alone for so long before the
     generator moves. `encoded`: share of the generator's batch that starts from encoded photos instead of random z.
+    `noise`: whether the generator may use its noise inputs. In a short run it learns to make texture of them, speckle
+    all over the face, before it learns to draw texture; without them it has to draw.
     SettingsError when the numbers do not go together.
     """
 
@@ -37,6 +39,7 @@ class Preset:
     path_length_weight: float = 0.0
     path_length_interval: int = 4
     style_mixing: float = 0.5
+    noise: bool = True
     ema_kimg: float = 10.0
     augment_images: float = 200_000.0
     dtype: str = "bfloat16"
@@ -75,7 +78,7 @@ PRESETS = {
         adversarial=600.0,
         discriminator_lead=3.0,
         encoded=0.25,
-        ema_kimg=5.0,
+        noise=False,
     ),
     "gpu-128": Preset(
         resolution=128,

@@ -202,8 +202,10 @@ class Trainer:
         return torch.where(own[..., None], first[:, None], second[:, None])
 
     def _synthesize(self, w_plus: Tensor) -> Tensor:
-        """Images with fresh noise at every call, as in training; the stored maps are for use."""
-        noise = [self._normal((len(w_plus), 1, *m.shape)) for m in self.generator.noise_maps()]
+        """Images with fresh noise at every call; the stored maps are for use. Without noise its strength stays 0."""
+        noise = "none"
+        if self.preset.noise:
+            noise = [self._normal((len(w_plus), 1, *m.shape)) for m in self.generator.noise_maps()]
         return self.generator.synthesis(w_plus, noise, dtype=self.dtype)
 
     def _reconstruction(self, image: Tensor, target: Tensor) -> Tensor:
@@ -223,7 +225,7 @@ class Trainer:
 
     def _update_average(self) -> None:
         """Exponential moving average of the generator, short at first (half-life `ema_kimg`)."""
-        half_life = min(self.preset.ema_kimg * 1000, max(self.state["images"] * 0.05, 1))
+        half_life = min(self.preset.ema_kimg * 1000, max(self.state["images"] * 0.15, 1))
         keep = 0.5 ** (self.preset.batch / half_life)
         with torch.no_grad():
             ours = list(self.average.parameters())
