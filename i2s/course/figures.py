@@ -21,6 +21,9 @@ class Sheet:
     def __init__(self, picture: Image.Image, format: str = "JPEG"):
         self.picture, self.format = picture, format
 
+    def __repr__(self) -> str:
+        return f"<picture, {self.picture.width} x {self.picture.height} px>"
+
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         return {f"image/{self.format.lower()}": encoded(self.picture, self.format)}
 
