@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from i2s.errors import ImageError
 from i2s.generators import layers
 
 
@@ -34,11 +35,15 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: tuple[int, ...], w_dim: int):
         super().__init__()
+        self.channels, self.w_dim, self.resolution = channels, w_dim, 4 * 2 ** (len(channels) - 1)
         self.trunk = Trunk(channels)
         self.dense = layers.EqualizedLinear(channels[0] * 16, channels[0] * 2)
         self.out = layers.EqualizedLinear(channels[0] * 2, w_dim)
 
     def forward(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:  # [N, 3, R, R] -> [N, w_dim]
+        if image.shape[1:] != (3, self.resolution, self.resolution):
+            shape, size = list(image.shape), self.resolution
+            raise ImageError(f"The encoder got {shape}: it takes [N, 3, {size}, {size}], see i2s.load_photos.")
         x = self.trunk(image, dtype).float().flatten(1)
         x = layers.leaky_relu(self.dense(x))
         return layers.leaky_relu(self.out(x))  # w ends in a leaky ReLU, as the mapping network's does
