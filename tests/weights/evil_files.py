@@ -97,6 +97,7 @@ FILES = {
     "text": (b"Not Found", "no weight file that i2s reads"),
     "safetensors-in-name": ((2).to_bytes(8, "little") + b"{}" + bytes(8), "safetensors"),
     "zip-deflate-bomb": (makers.torch_zip(1 << 26, bytes(1 << 28), method=zipfile.ZIP_DEFLATED), "compressed member"),
+    "zip-claims-deflate": (bad_zip(a=(10, b"\x08\0")), "compressed member"),
     "zip-deflated-pickle": (makers.torch_zip(method=zipfile.ZIP_DEFLATED), "compressed member"),
     "zip-huge-tensor": (makers.torch_zip(1 << 40), "array bytes"),
     "zip-short-storage": (makers.torch_zip(8), "8 numbers has 16 bytes"),
@@ -111,6 +112,9 @@ FILES = {
     "zip-big-endian": (makers.torch_zip(byteorder=b"big"), "big-endian"),
     "zip-missing-storage": (makers.zip_file({"a/data.pkl": zipfile.ZipFile(
         io.BytesIO(makers.torch_zip())).read("archive/data.pkl")}), "storage 0 is missing"),
+    "zip-storage-in-two-ways": (makers.torch_zip(tree=pickle.MARK + b"".join(
+        group(text("storage"), name("torch", kind, 2), text("0"), text("cpu"), number(count)) + pickle.BINPERSID
+        for kind, count in [("FloatStorage", 4), ("IntStorage", 4)]) + pickle.TUPLE), "two ways"),
     "zip-os-system": (makers.torch_zip(tree=SYSTEM_2), "os.system"),
     "zip-not-a-dict": (makers.torch_zip(tree=LIST), "where a dictionary belongs"),
     "zip-trailing-bytes": (makers.zip_file({"a/data.pkl": program(DICT) + b"x"}), "follow its end"),
@@ -131,6 +135,9 @@ FILES = {
     "truncated": (program(persistent())[:-30], "ends early"),
     "without-stop": (program(DICT)[:-1], "ends early"),
     "trailing-bytes": (program(DICT) + b"x", "1 bytes follow"),
+    "value-left-over": (program(pickle.NONE, pickle.NONE), "left over"),
+    "group-left-open": (program(pickle.MARK, pickle.NONE), "left over"),
+    "empty-pickle": (program(), "not there"),
     "protocol-6": (program(DICT, protocol=6), "protocol 6"),
     "protocol-in-the-middle": (program(pickle.PROTO + b"\4", DICT), "protocol 4 at byte 2"),
     "not-utf-8": (program(pickle.SHORT_BINUNICODE + b"\1\xff"), "not UTF-8"),
@@ -161,6 +168,10 @@ FILES = {
     "storage-too-large": (program(tensor(loaded(storage(FLOATS, 1 << 40)))), "array bytes"),
     "storage-of-negative-size": (program(tensor(loaded(storage(FLOATS, -2)))), "without a size"),
     "storage-cut": (program(tensor(loaded(storage(FLOATS)[:-4]))), "ends early"),
+    "storage-missing": (program(tensor(loaded(storage(FLOATS).replace(
+        pickle.EMPTY_LIST + text("7") + pickle.APPEND, pickle.EMPTY_LIST)[:-16]))), "storage is missing"),
+    "storage-of-another-size": (program(tensor(loaded(storage(FLOATS).replace(
+        struct.pack("<q", 2) + FLOATS, struct.pack("<q", 1) + FLOATS)))), "not of the size"),
     "storage-with-more": (program(tensor(loaded(storage(FLOATS, trailing=b"x")))), "follow its end"),
     "storage-of-complex-numbers": (
         program(tensor(loaded(storage(FLOATS, 1, "ComplexFloatStorage")))), "ComplexFloatStorage"),
@@ -182,6 +193,8 @@ FILES = {
     "tensor-with-hooks": (
         program(call(name("torch._utils", "_rebuild_parameter"), tensor(loaded(storage(FLOATS))), pickle.NEWFALSE,
                      DICT + text("hook") + pickle.NONE + SET)), "made from a Tensor|code"),
+    "tensor-with-notes": (program(tensor(loaded(storage(FLOATS))).replace(
+        call(name("collections", "OrderedDict")), DICT + text("hook") + pickle.NONE + SET)), "hangs code"),
     "nested-pickle": (program(loaded(program(SYSTEM))), "hides something else"),
     "nested-zip-os-system": (program(loaded(makers.torch_zip(tree=SYSTEM_2))), "os.system"),
     "nested-legacy-os-system": (program(loaded(storage(FLOATS).replace(
@@ -216,6 +229,7 @@ FILES = {
     "module-without-state": (program(persistent(state=pickle.NONE)), "no attributes"),
     "module-of-a-list": (
         program(call(name("torch_utils.persistence", "_reconstruct_persistent_obj"), LIST)), "described"),
+    "set-of-a-text": (program(call(name("builtins", "set"), text("abc"))), "set made from a str"),
     "encode-in-another-codec": (program(call(name("_codecs", "encode"), text("x"), text("rot13"))), "encodes"),
     "encode-beyond-bytes": (program(call(name("_codecs", "encode"), text("\u0100"), text("latin1"))), "beyond 255"),
 }  # fmt: skip
