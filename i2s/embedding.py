@@ -25,7 +25,7 @@ STARTS = ("mean", "uniform")
 
 @dataclass(frozen=True)
 class EmbedSettings:
-    """What an embedding depends on; the defaults are the paper's (section 5, "Embedding Algorithm").
+    """What an embedding depends on; the defaults are the paper's, but for the steps.
 
     space: "w+" (a code of its own for each layer) or "w" (one for all).
     init: "mean" (the mean latent) or "uniform" (U(-1, 1), drawn with `seed`); a given code goes to `embed(start=...)`.

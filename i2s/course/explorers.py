@@ -20,7 +20,7 @@ def frame(image: Tensor, size: int) -> Image.Image:
 
 
 class MorphExplorer:
-    """A slider along the line between codes: w = lambda w1 + (1 - lambda) w2 (Image2StyleGAN, section 5.1).
+    """A slider along the line between codes: w = lambda w1 + (1 - lambda) w2 (Image2StyleGAN: morphing).
 
     codes: two or more W+ codes, each [num_ws, w_dim]; with more than two, each whole number of the slider is a code.
     `widget` is what a cell shows; `slider` moves it; `snapshot()` is a static sheet for print and GitHub.
