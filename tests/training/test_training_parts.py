@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_run import TINY, Eye, pictures, trainer
+from tiny_run import Eye, pictures
 
 from i2s.errors import ImageError
 from i2s.generators import layers
@@ -345,19 +345,3 @@ def test_sliced_distance_is_zero_for_the_same_sample_and_the_shift_squared_for_a
     axes = torch.eye(6)
     assert sliced_distance(a, a[torch.randperm(400, generator=rng(1))], axes) == 0
     assert sliced_distance(a, a + 0.5, axes).item() == pytest.approx(0.25, rel=1e-4)
-
-
-def test_the_tiny_preset_of_these_tests_is_a_warm_start():
-    assert TINY.autoencode and TINY.mapping_steps and TINY.z_dim == TINY.w_dim
-
-
-def test_without_noise_its_strength_stays_zero(tmp_path):
-    """A run with noise inputs learned speckle from them (strength 0.04 at 64 px after 80 kimg)."""
-    strengths = {}
-    for noise in (True, False):
-        run = trainer(tmp_path / str(noise), noise=noise, discriminator_lead=0.0)
-        for _ in range(3):
-            run._adversarial()
-        names = [n for n, _ in run.generator.named_parameters() if n.endswith("noise_strength")]
-        strengths[noise] = max(float(run.generator.get_parameter(n).detach().abs()) for n in names)
-    assert strengths[False] == 0 < strengths[True]
