@@ -84,7 +84,7 @@ class VGG19(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN_BGR).view(1, 3, 1, 1))
 
     def embedding(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """One vector for each image [N, 3, H, W] in [-1, 1]: conv3_4 averaged over the picture, [N, 256]."""
+        """One vector for each image [N, 3, H, W] in [-1, 1]: conv3_4 averaged over the picture, in tens, [N, 256]."""
         x = (image.flip(1) + 1) * 127.5 - self.mean  # BGR, 0..255, minus the mean
         x = x.to(dtype or x.dtype).contiguous(memory_format=torch.channels_last)
         for layer in self.LAYERS:
@@ -92,4 +92,4 @@ class VGG19(nn.Module):
                 x = F.max_pool2d(x, 2)
             weight, bias = self.weights[f"{layer}_weight"], self.weights[f"{layer}_bias"]
             x = F.relu(F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=1))
-        return x.float().mean(dim=(2, 3))
+        return x.float().mean(dim=(2, 3)) / 10  # its values are in the hundreds

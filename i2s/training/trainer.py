@@ -65,6 +65,8 @@ class Trainer:
         self.stopping = False
         self._make_optimizers()
         self.resume()
+        if not preset.noise:
+            self._switch_noise_off()
 
     def _make_optimizers(self) -> None:
         p = self.preset
@@ -75,6 +77,13 @@ class Trainer:
         )
         self.adam_g = adam([self.generator, self.encoder], p.learning_rate, 0.99)
         self.adam_d = adam([self.discriminator], p.learning_rate * ratio, 0.99**ratio)
+
+    def _switch_noise_off(self) -> None:
+        """No layer adds noise, even where the run began with it: the stored maps then have no effect."""
+        for network in (self.generator, self.average):
+            for name, strength in network.named_parameters():
+                if name.endswith("noise_strength"):
+                    strength.data.zero_()
 
     # ---- phases -------------------------------------------------------------------------------------------
 

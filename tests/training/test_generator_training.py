@@ -101,6 +101,17 @@ def test_the_discriminator_leads(tmp_path):
     assert not all(torch.equal(p, q) for p, q in zip(run.discriminator.parameters(), judge))
 
 
+def test_without_noise_inputs_the_stored_maps_have_no_effect_even_in_a_run_that_began_with_them(tmp_path):
+    run = trainer(tmp_path, autoencode=0.0, mapping_steps=0, discriminator_lead=0.0)
+    run.train(60, report=stop_after(run, "adversarial", 2))
+    w_plus = torch.randn(2, 6, 16)
+    assert not torch.equal(run.average.synthesis(w_plus), run.average.synthesis(w_plus, "none"))
+    run = trainer(tmp_path, autoencode=0.0, mapping_steps=0, discriminator_lead=0.0, noise=False)
+    run.train(60, report=quiet)
+    for network in (run.average, run.generator):
+        assert torch.equal(network.synthesis(w_plus), network.synthesis(w_plus, "none"))
+
+
 def test_a_run_leaves_the_global_random_numbers_alone(tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(3)
