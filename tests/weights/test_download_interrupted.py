@@ -157,8 +157,9 @@ def test_ctrl_c_in_a_function(server, cache):
 
 
 CHILD = """
-import sys
+import signal, sys
 from i2s.weights.download import fetch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background has it ignored
 print("ready", flush=True)
 try:
     fetch(sys.argv[1], "generators/face.pkl", {sha256!r}, progress=lambda done, total: print(done, flush=True))
