@@ -23,6 +23,10 @@ class Discriminator(nn.Module):
         self.dense = layers.EqualizedLinear(channels[0] * 16, channels[0])
         self.out = layers.EqualizedLinear(channels[0], 1)
 
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that learn: all."""
+        return list(self.parameters())
+
     def forward(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:  # [N, 3, R, R] -> [N]
         x = minibatch_std(self.trunk(image, dtype))
         x = layers.leaky_relu(self.conv(x))  # [N, C, 4, 4]

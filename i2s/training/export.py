@@ -22,6 +22,7 @@ from i2s.latents import latent_statistics
 from i2s.training.checkpoint import load_checkpoint
 from i2s.training.discriminator import Encoder
 from i2s.training.presets import Preset
+from i2s.training.snapshot import save_snapshot
 from i2s.weights.native import save_generator
 
 
@@ -78,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--out", type=Path, required=True, help="file of the generator (.safetensors)")
     parser.add_argument("--encoder", type=Path, help="file of the encoder (.safetensors)")
+    parser.add_argument("--snapshot", type=Path, help="file from which training can go on elsewhere (.safetensors)")
     parser.add_argument("--text", action="append", default=[], metavar="NAME=VALUE", help="a line of metadata")
     options = parser.parse_args(arguments)
     wrong = [text for text in options.text if "=" not in text]
@@ -89,6 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
         files = [save_generator(finish(generator), options.out, extra_metadata={"name": options.out.stem} | texts)]
         if options.encoder is not None:
             files.append(save_encoder(encoder, options.encoder, notes={"generator": options.out.stem} | texts))
+        if options.snapshot is not None:
+            files.append(save_snapshot(options.run, options.snapshot))
     except I2SError as error:
         print(error, file=sys.stderr)
         return error.exit_code

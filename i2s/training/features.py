@@ -83,13 +83,19 @@ class VGG19(nn.Module):
         self.weights = read_weights(path, self.LAYERS, "VGG-19")
         self.register_buffer("mean", torch.tensor(MEAN_BGR).view(1, 3, 1, 1))
 
-    def embedding(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """One vector for each image [N, 3, H, W] in [-1, 1]: conv3_4 averaged over the picture, in tens, [N, 256]."""
+    def features(self, image: Tensor, taps: Sequence[str], dtype: torch.dtype | None = None) -> list[Tensor]:
+        """The maps of the layers `taps`, after the ReLU, of images [N, 3, H, W] in [-1, 1]; values in the hundreds."""
         x = (image.flip(1) + 1) * 127.5 - self.mean  # BGR, 0..255, minus the mean
         x = x.to(dtype or x.dtype).contiguous(memory_format=torch.channels_last)
-        for layer in self.LAYERS:
+        found = {}
+        for layer in self.LAYERS[: self.LAYERS.index(taps[-1]) + 1]:
             if layer in ("conv2_1", "conv3_1"):
                 x = F.max_pool2d(x, 2)
             weight, bias = self.weights[f"{layer}_weight"], self.weights[f"{layer}_bias"]
             x = F.relu(F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=1))
-        return x.float().mean(dim=(2, 3)) / 10  # its values are in the hundreds
+            found[layer] = x
+        return [found[tap] for tap in taps]
+
+    def embedding(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """One vector for each image [N, 3, H, W] in [-1, 1]: conv3_4 averaged over the picture, in tens, [N, 256]."""
+        return self.features(image, ["conv3_4"], dtype)[0].float().mean(dim=(2, 3)) / 10

@@ -14,8 +14,9 @@ import torch
 
 from i2s.errors import DeviceError, I2SError
 from i2s.training.dataset import load_faces
-from i2s.training.features import SqueezeNet
+from i2s.training.features import VGG19, SqueezeNet
 from i2s.training.presets import PRESETS
+from i2s.training.snapshot import start_from
 from i2s.training.trainer import Trainer
 
 
@@ -25,7 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--preset", choices=sorted(PRESETS), required=True)
     parser.add_argument("--faces", type=Path, required=True, help="zip of aligned face pictures")
     parser.add_argument("--features", type=Path, required=True, help="SqueezeNet 1.1 weights (safetensors)")
+    parser.add_argument("--vgg", type=Path, help="VGG-19 weights, for a preset with a projected discriminator")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run: checkpoints, log, sheets")
+    parser.add_argument("--start", type=Path, nargs=3, metavar=("SNAPSHOT", "GENERATOR", "ENCODER"),
+                        help="three shipped files from which a new run folder goes on")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=9.5, help="stop after so long (default 9.5)")
     parser.add_argument("--checkpoint-minutes", type=float, default=3.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -36,9 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         preset = PRESETS[options.preset]
         check_device(options.device)
         features = SqueezeNet(options.features)
-        trainer = Trainer(
-            preset, load_faces(options.faces, preset.resolution), features, options.run, options.device, options.seed
-        )
+        vgg = VGG19(options.vgg) if options.vgg else None
+        faces = load_faces(options.faces, preset.resolution)
+        trainer = Trainer(preset, faces, features, options.run, options.device, options.seed, vgg)
+        if options.start and trainer.state["total"] == 0:
+            start_from(trainer, *options.start)
         state = trainer.state
         say(f"{options.preset} on {options.device}: {state['phase']}, {state['total'] / 1000:.0f} kimg so far")
         with stopped_by_signals(trainer) as received:

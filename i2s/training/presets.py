@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from i2s.errors import SettingsError
 from i2s.generators.base import check_channels, check_resolution
 
+DISCRIMINATORS = ("stylegan2", "projected")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -16,7 +17,8 @@ class Preset:
     `channels[k]` feature maps at 4 * 2**k px. `autoencode` and `mapping_steps` are the warm start of a CPU run; 0
     leaves it out (plain StyleGAN2). `discriminator_lead`: the discriminator learns alone for so long before the
     generator moves. `encoded`: share of the generator's batch that starts from encoded photos instead of random z.
-    `noise`: whether the generator may use its noise inputs. In a short run it learns to make texture of them, speckle
+    `discriminator`: "stylegan2" (learns to see by itself) or "projected" (looks through VGG-19, which can: far fewer
+    images are needed). `noise`: whether the generator may use its noise inputs. In a short run it learns to make texture of them, speckle
     all over the face, before it learns to draw texture; without them it has to draw.
     SettingsError when the numbers do not go together.
     """
@@ -33,7 +35,9 @@ class Preset:
     discriminator_lead: float = 0.0  # kimg
     encoded: float = 0.0
     reconstruction_weight: float = 1.0
+    discriminator: str = "stylegan2"
     learning_rate: float = 0.0025
+    discriminator_rate: float = 0.0  # 0: the same as learning_rate
     r1_gamma: float = 0.2
     r1_interval: int = 16
     path_length_weight: float = 0.0
@@ -64,6 +68,10 @@ class Preset:
             raise SettingsError(f"The warm start needs z_dim == w_dim, but they are {self.z_dim} and {self.w_dim}.")
         if self.encoded >= 1 or self.style_mixing > 1:
             raise SettingsError("encoded is a share below 1 (some codes are random), style_mixing one of at most 1.")
+        if self.discriminator not in DISCRIMINATORS:
+            raise SettingsError(
+                f"discriminator is {self.discriminator!r}: it is one of {', '.join(DISCRIMINATORS)}."
+            )
         if self.dtype not in DTYPES:
             raise SettingsError(f"dtype is {self.dtype!r}: it is one of {', '.join(DTYPES)}.")
 
@@ -78,6 +86,8 @@ PRESETS = {
         adversarial=600.0,
         discriminator_lead=3.0,
         encoded=0.25,
+        discriminator="projected",
+        discriminator_rate=0.0005,
         noise=False,
     ),
     "gpu-128": Preset(

@@ -23,8 +23,9 @@ from i2s.training.augment import AdaptiveAugment
 from i2s.training.checkpoint import adam_tensors, load_checkpoint, restore_adam, save_checkpoint
 from i2s.training.dataset import Batches, to_range
 from i2s.training.discriminator import Discriminator, Encoder
-from i2s.training.features import SqueezeNet
+from i2s.training.features import VGG19, SqueezeNet
 from i2s.training.presets import Preset
+from i2s.training.projected import ProjectedDiscriminator, hinge_discriminator, hinge_generator
 from i2s.training.sheets import save_sheet
 from i2s.training.warm_start import fit_mapping
 
@@ -34,13 +35,21 @@ PHASES = ("autoencode", "mapping", "adversarial", "done")
 class Trainer:
     """Everything a run owns. `train(seconds)` goes on from where the folder's checkpoint stands.
 
-    faces: uint8 [M, 3, R, R]; features: SqueezeNet (the eye of the reconstruction loss and of the metric).
+    faces: uint8 [M, 3, R, R]; features: SqueezeNet (the eye of the reconstruction loss and of the metric); vgg: the
+    eye of a projected discriminator.
     Errors: SettingsError (the folder holds a run of other networks), WeightFileError (its checkpoint is damaged),
     OutputError (it cannot be written).
     """
 
     def __init__(
-        self, preset: Preset, faces: Tensor, features: SqueezeNet, folder: str | Path, device="cpu", seed: int = 0
+        self,
+        preset: Preset,
+        faces: Tensor,
+        features: SqueezeNet,
+        folder: str | Path,
+        device="cpu",
+        seed: int = 0,
+        vgg: VGG19 | None = None,
     ):
         self.preset, self.faces, self.folder, self.device = preset, faces, Path(folder), torch.device(device)
         try:
@@ -52,7 +61,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # initial weights; every draw of the run comes from the two generators below
             self.generator = StyleGAN2(config).to(device)
-            self.discriminator = Discriminator(preset.discriminator_channels).to(device)
+            self.discriminator = self._make_discriminator(vgg)
             self.encoder = Encoder(preset.discriminator_channels, preset.w_dim).to(device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.features = features.to(device)
@@ -68,15 +77,26 @@ class Trainer:
         if not preset.noise:
             self._switch_noise_off()
 
+    def _make_discriminator(self, vgg: VGG19 | None) -> torch.nn.Module:
+        if self.preset.discriminator == "stylegan2":
+            return Discriminator(self.preset.discriminator_channels).to(self.device)
+        if vgg is None:
+            raise SettingsError("This preset's discriminator looks through VGG-19: give its weights with --vgg.")
+        return ProjectedDiscriminator(vgg, self.preset.resolution).to(self.device)
+
     def _make_optimizers(self) -> None:
         p = self.preset
         # lazy regularisation runs every k-th step, so the optimiser sees k + 1 steps as k (StyleGAN2, appendix B)
         ratio = p.r1_interval / (p.r1_interval + 1)
-        adam = lambda parts, rate, beta2: torch.optim.Adam(  # noqa: E731
-            [q for part in parts for q in part.parameters()], lr=rate, betas=(0.0, beta2), eps=1e-8
+        if p.discriminator == "projected":
+            ratio = 1.0  # no R1: the heads' spectral norms keep them smooth
+        adam = lambda weights, rate, beta2: torch.optim.Adam(  # noqa: E731
+            weights, lr=rate, betas=(0.0, beta2), eps=1e-8
         )
-        self.adam_g = adam([self.generator, self.encoder], p.learning_rate, 0.99)
-        self.adam_d = adam([self.discriminator], p.learning_rate * ratio, 0.99**ratio)
+        own = [*self.generator.parameters(), *self.encoder.parameters()]
+        self.adam_g = adam(own, p.learning_rate, 0.99)
+        rate = p.discriminator_rate or p.learning_rate
+        self.adam_d = adam(self.discriminator.trained(), rate * ratio, 0.99**ratio)
 
     def _switch_noise_off(self) -> None:
         """No layer adds noise, even where the run began with it: the stored maps then have no effect."""
@@ -154,13 +174,16 @@ class Trainer:
         real = next(self.batches)
         encoded = int(p.batch * p.encoded)
 
-        self.discriminator.requires_grad_(False)
+        generator_loss, discriminator_loss = losses.generator_loss, losses.discriminator_loss
+        if p.discriminator == "projected":
+            generator_loss, discriminator_loss = hinge_generator, hinge_discriminator
+        self._set_trained(False)
         w_plus = self._random_w_plus(p.batch - encoded)
         if encoded:
             w = self.encoder(real[:encoded], self.dtype)
             w_plus = torch.cat([w_plus, w[:, None].expand(-1, self.generator.num_ws, -1)])
         fake = self._synthesize(w_plus)
-        g_loss = losses.generator_loss(self.discriminator(self.augment(fake), self.dtype))
+        g_loss = generator_loss(self.discriminator(self.augment(fake), self.dtype))
         total, terms = g_loss, {"g": g_loss.detach()}
         if encoded:
             reconstruction = self._reconstruction(fake[-encoded:], real[:encoded])
@@ -178,13 +201,13 @@ class Trainer:
             terms["path"] = penalty.detach()
         self._update_average()
 
-        self.discriminator.requires_grad_(True)
+        self._set_trained(True)
         fake_score = self.discriminator(self.augment(fake.detach()), self.dtype)
         real = next(self.batches)
         real_score = self.discriminator(self.augment(real), self.dtype)
-        d_loss = losses.discriminator_loss(real_score, fake_score)
+        d_loss = discriminator_loss(real_score, fake_score)
         self._step(self.adam_d, d_loss)
-        if step % p.r1_interval == 0:
+        if p.discriminator == "stylegan2" and step % p.r1_interval == 0:
             real = real.requires_grad_()
             r1 = losses.r1_penalty(real, self.discriminator(self.augment(real), self.dtype))
             self._step(self.adam_d, r1 * p.r1_gamma / 2 * p.r1_interval)
@@ -193,6 +216,11 @@ class Trainer:
         self.augment.update(float(sign), p.batch)
         terms |= {"d": d_loss.detach(), "sign": sign, "augment": torch.tensor(self.augment.p)}
         return terms
+
+    def _set_trained(self, learns: bool) -> None:
+        """Whether the discriminator's weights collect gradients: not in the generator's move."""
+        for weight in self.discriminator.trained():
+            weight.requires_grad_(learns)
 
     # ---- pieces of a step ---------------------------------------------------------------------------------
 
