@@ -1,0 +1,59 @@
+"""The AdaIN generator that learns from a StyleGAN2: the same W, the same pictures."""
+
+import pytest
+import torch
+from tiny_run import Eye, quiet
+
+from helpers import tiny_generator
+from i2s.generators import load_generator
+from i2s.training.export import finish
+from i2s.training.sibling import Distillation, sibling_of
+from i2s.weights.native import save_generator
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return tiny_generator().requires_grad_(False)
+
+
+def test_both_have_the_same_w(teacher):
+    z = teacher.sample_z(16, seed=3)
+    theirs, ours = teacher.mapping(z), sibling_of(teacher).mapping(z)
+    assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert torch.equal(sibling_of(teacher).w_mean, teacher.w_mean)
+
+
+def test_the_student_learns_to_draw_what_the_teacher_draws(teacher, tmp_path):
+    run = Distillation(teacher, Eye(), None, tmp_path, batch=8, dtype=None)
+    mapping = [p.clone() for p in run.student.mapping.parameters()]
+    seen = [run.step()["reconstruction"] for _ in range(150)]
+    assert sum(seen[-30:]) / 30 < 0.6 * sum(seen[:2]) / 2
+    assert all(torch.equal(a, b) for a, b in zip(mapping, run.student.mapping.parameters()))
+
+
+def test_codes_are_mixed_and_plain(teacher, tmp_path):
+    codes = Distillation(teacher, Eye(), None, tmp_path, batch=64, dtype=None).codes()
+    mixed = (codes != codes[:, :1]).flatten(1).any(dim=1).float().mean()
+    assert 0.2 < float(mixed) < 0.8
+
+
+def test_a_run_goes_on_and_follows_a_teacher_that_has_learned(teacher, tmp_path):
+    run = Distillation(teacher, Eye(), None, tmp_path, batch=8, dtype=None)
+    run.train(0.2, report=quiet)
+    other = tiny_generator()
+    with torch.no_grad():
+        other.mapping.layers[0].bias.add_(1.0)
+    again = Distillation(other, Eye(), None, tmp_path, batch=8, dtype=None)
+    assert again.images == run.images > 0 and (tmp_path / "latest.png").is_file()
+    for ours, theirs in zip(again.average.synthesis.parameters(), run.average.synthesis.parameters()):
+        assert torch.equal(ours, theirs)
+    z = other.sample_z(4, seed=0)
+    assert torch.allclose(again.average.mapping(z), other.mapping(z), rtol=1e-4, atol=1e-5)
+
+
+def test_what_ships_is_a_stylegan1_that_loads(teacher, tmp_path):
+    run = Distillation(teacher, Eye(), None, tmp_path, batch=8, dtype=None)
+    run.train(0.1, report=quiet)
+    file = save_generator(finish(run.average, samples=1000), tmp_path / "sibling.safetensors")
+    loaded = load_generator(str(file))
+    assert loaded.kind == "stylegan1" and loaded.num_ws == 2 * len(loaded.config.channels)
