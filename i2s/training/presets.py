@@ -17,6 +17,8 @@ class Preset:
     `channels[k]` feature maps at 4 * 2**k px. `autoencode` and `mapping_steps` are the warm start of a CPU run; 0
     leaves it out (plain StyleGAN2). `discriminator_lead`: the discriminator learns alone for so long before the
     generator moves. `encoded`: share of the generator's batch that starts from encoded photos instead of random z.
+    `coverage_weight`: how strongly mapping(z) is held where the encoder's codes are, which are taken anew every
+    `coverage_kimg`; without it the two drift apart, and random faces become fewer kinds.
     `discriminator`: "stylegan2" (learns to see by itself) or "projected" (looks through VGG-19, which can: far fewer
     images are needed). `noise`: whether the generator may use its noise inputs. In a short run it learns to make texture of them, speckle
     all over the face, before it learns to draw texture; without them it has to draw.
@@ -35,6 +37,8 @@ class Preset:
     discriminator_lead: float = 0.0  # kimg
     encoded: float = 0.0
     reconstruction_weight: float = 1.0
+    coverage_weight: float = 0.0
+    coverage_kimg: float = 10.0
     discriminator: str = "stylegan2"
     learning_rate: float = 0.0025
     discriminator_rate: float = 0.0  # 0: the same as learning_rate
@@ -62,8 +66,8 @@ class Preset:
         for name in ("z_dim", "w_dim", "batch", "r1_interval", "path_length_interval", "augment_images", "ema_kimg"):
             if getattr(self, name) == 0:
                 raise SettingsError(f"{name} is 0: it must be larger.")
-        if min(self.report_kimg, self.metric_kimg) < 0.001:
-            raise SettingsError("report_kimg and metric_kimg are at least 0.001, one image.")
+        if min(self.report_kimg, self.metric_kimg, self.coverage_kimg) < 0.001:
+            raise SettingsError("report_kimg, metric_kimg and coverage_kimg are at least 0.001, one image.")
         if self.mapping_steps and self.z_dim != self.w_dim:
             raise SettingsError(f"The warm start needs z_dim == w_dim, but they are {self.z_dim} and {self.w_dim}.")
         if self.encoded >= 1 or self.style_mixing > 1:
@@ -86,6 +90,7 @@ PRESETS = {
         adversarial=600.0,
         discriminator_lead=3.0,
         encoded=0.25,
+        coverage_weight=5.0,
         discriminator="projected",
         discriminator_rate=0.0005,
         noise=False,

@@ -27,7 +27,7 @@ from i2s.training.features import VGG19, SqueezeNet
 from i2s.training.presets import Preset
 from i2s.training.projected import ProjectedDiscriminator, hinge_discriminator, hinge_generator
 from i2s.training.sheets import save_sheet
-from i2s.training.warm_start import fit_mapping
+from i2s.training.warm_start import Coverage, fit_mapping
 
 PHASES = ("autoencode", "mapping", "adversarial", "done")
 
@@ -70,6 +70,7 @@ class Trainer:
         self.augment = AdaptiveAugment(self.rng, images=preset.augment_images)
         self.dtype = None if preset.dtype == "float32" else getattr(torch, preset.dtype)
         self.path_mean = torch.zeros([], device=device)
+        self.coverage: Coverage | None = None
         self.state = {"phase": PHASES[0], "images": 0, "total": 0, "seconds": 0.0, "metric": None}
         self.stopping = False
         self._make_optimizers()
@@ -157,15 +158,18 @@ class Trainer:
 
     def _fit_mapping(self, report) -> None:
         """Phase 2: give mapping(z) the distribution of the encoder's codes; see `i2s.training.warm_start`."""
-        with torch.no_grad():
-            faces = torch.cat([self.faces, self.faces.flip(3)])
-            codes = torch.cat([self.encoder(to_range(f, self.device), self.dtype) for f in faces.split(256)])
+        codes = self._encode(torch.cat([self.faces, self.faces.flip(3)]))
         fit_mapping(self.generator.mapping, codes, self.preset.mapping_steps, self.rng, report)
         with torch.no_grad():
             w = self.generator.mapping.to_w(self._normal((10_000, self.preset.z_dim)))
         self.generator.w_mean.copy_(w.mean(0))  # from here on it follows in small steps
         self.average.load_state_dict(self.generator.state_dict())
         self._next_phase(report)
+
+    @torch.no_grad()
+    def _encode(self, faces: Tensor) -> Tensor:
+        """The codes w [M, w_dim] of uint8 faces [M, 3, R, R]."""
+        return torch.cat([self.encoder(to_range(f, self.device), self.dtype) for f in faces.split(256)])
 
     def _adversarial(self) -> dict[str, Tensor]:
         """One step of phase 3: the generator's move, then the discriminator's."""
@@ -189,6 +193,12 @@ class Trainer:
             reconstruction = self._reconstruction(fake[-encoded:], real[:encoded])
             total = total + p.reconstruction_weight * reconstruction
             terms["reconstruction"] = reconstruction.detach()
+        if p.coverage_weight:
+            if self.coverage is None or self._crossed(p.coverage_kimg):
+                self.coverage = Coverage(self._encode(self.faces))
+            distance = self.coverage(self.generator.mapping, 256, self.rng)
+            total = total + p.coverage_weight * distance
+            terms["coverage"] = distance.detach()
         leading = self.state["images"] < p.discriminator_lead * 1000
         if not leading:
             self._step(self.adam_g, total)
@@ -331,6 +341,8 @@ class Trainer:
             tensors |= {f"{name}.{k}": v for k, v in memory if not k.endswith(".exp_avg")}  # see resume
         tensors |= {"rng": self.rng.get_state(), "batches": self.batches.generator.get_state()}
         tensors["path_mean"] = self.path_mean
+        if self.coverage is not None:
+            tensors["coverage"] = self.coverage.codes
         state = self.state | {"augment": self.augment.p, "preset": dataclasses.asdict(self.preset)}
         return save_checkpoint(self.folder, tensors, state)
 
@@ -374,3 +386,5 @@ class Trainer:
         self.rng.set_state(tensors["rng"])
         self.batches.generator.set_state(tensors["batches"])
         self.path_mean = tensors["path_mean"].to(self.device)
+        if "coverage" in tensors:
+            self.coverage = Coverage(tensors["coverage"].to(self.device))
