@@ -351,13 +351,13 @@ def test_coverage_sees_codes_that_have_moved_away_and_pulls_the_mapping_after_th
     mapping = Mapping(StyleGAN2Config(16, 12, 12, mapping_layers=3, channels=(8, 8, 8)))
     codes = mapping.to_w(torch.randn(600, 12, generator=rng(3))).detach()
     here, away = Coverage(codes), Coverage(codes * 0.5 + 0.4)
-    assert float(here(mapping, 256, rng())) < 0.1 < float(away(mapping, 256, rng()))
+    assert here(mapping, 256, rng()).item() < 0.1 < away(mapping, 256, rng()).item()
     adam = torch.optim.Adam(mapping.parameters(), lr=0.02)
     seen = []
-    for step in range(60):
+    for step in range(250):
         loss = away(mapping, 256, rng(step))
         adam.zero_grad()
         loss.backward()
         adam.step()
-        seen.append(float(loss.detach()))
-    assert seen[-1] < 0.2 * seen[0]
+        seen.append(loss.item())
+    assert sum(seen[-20:]) / 20 < 0.3 * seen[0]
