@@ -350,9 +350,9 @@ def test_sliced_distance_is_zero_for_the_same_sample_and_the_shift_squared_for_a
 def test_coverage_sees_codes_that_have_moved_away_and_pulls_the_mapping_after_them():
     mapping = Mapping(StyleGAN2Config(16, 12, 12, mapping_layers=3, channels=(8, 8, 8)))
     codes = mapping.to_w(torch.randn(600, 12, generator=rng(3))).detach()
-    here, away = Coverage(codes), Coverage(codes * 0.5 + 0.4)
+    here, away = Coverage(codes), Coverage(codes + 0.2)
     assert here(mapping, 256, rng()).item() < 0.1 < away(mapping, 256, rng()).item()
-    adam = torch.optim.Adam(mapping.parameters(), lr=0.02)
+    adam = torch.optim.Adam(mapping.parameters(), lr=0.1)
     seen = []
     for step in range(250):
         loss = away(mapping, 256, rng(step))
