@@ -1,0 +1,74 @@
+"""Does W+ know what a smile is? `python benchmarks/smile_direction.py FOLDER --out benchmarks/results`.
+
+FOLDER holds people as NAME-neutral.jpg and NAME-smiling.jpg. All are embedded in W+; a direction is the mean of the
+others' differences, smiling minus neutral. For each person left out: does the smile move the code along the direction
+of the others? And the other way: random faces moved along the mean direction, as a sheet to look at.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from i2s import embed, load_generator, load_perceptual
+from i2s.images import contact_sheet, load_photos, write_image
+
+
+def leave_one_out(differences: Tensor) -> Tensor:
+    """Cosine of each person's difference [P, num_ws, w_dim] with the mean of the others': [P]."""
+    flat = differences.flatten(1)
+    others = (flat.sum(0) - flat) / (len(flat) - 1)
+    return torch.cosine_similarity(flat, others, dim=1)
+
+
+def shuffled(neutral: Tensor, smiling: Tensor, times: int = 200, seed: int = 0) -> Tensor:
+    """The same where each person's two codes are swapped or not by chance: what would be seen without a direction."""
+    rng = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(times):
+        sign = torch.randint(2, (len(neutral), 1, 1), generator=rng) * 2.0 - 1
+        found.append(leave_one_out((smiling - neutral) * sign).mean())
+    return torch.stack(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--limit", type=int, default=None, help="only so many people")
+    options = parser.parse_args()
+
+    generator, perceptual = load_generator(), load_perceptual("slim")
+    people = sorted(p.name.removesuffix("-neutral.jpg") for p in options.photos.glob("*-neutral.jpg"))[: options.limit]
+    files = [options.photos / f"{person}-{face}.jpg" for face in ("neutral", "smiling") for person in people]
+    result = embed(load_photos(files, generator.resolution), generator, steps=options.steps, perceptual=perceptual)
+    neutral, smiling = result.w_plus.chunk(2)
+    cosines, chance = leave_one_out(smiling - neutral), shuffled(neutral, smiling)
+    table = {
+        "generator": generator.describe(),
+        "people": len(people),
+        "steps": options.steps,
+        "cosine with the others' mean, median": round(cosines.median().item(), 3),
+        "people whose smile goes the others' way": f"{int((cosines > 0).sum())} of {len(people)}",
+        "mean cosine": round(cosines.mean().item(), 3),
+        "mean cosine, signs at random, 95th percentile": round(chance.quantile(0.95).item(), 3),
+    }
+    print(json.dumps(table, indent=1))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "smile_direction.json").write_text(json.dumps(table, indent=1) + "\n")
+
+    direction = (smiling - neutral).mean(0)  # [num_ws, w_dim]
+    faces = generator.mapping(generator.sample_z(6, seed=2), truncation_psi=0.7)
+    amounts = [-1.0, 0.0, 0.75, 1.5, 2.25]
+    with torch.no_grad():
+        rows = torch.cat([generator.synthesis(torch.stack([face + a * direction for a in amounts])) for face in faces])
+    labels = [f"{a:+g}" for a in amounts] * len(faces)
+    title = "Random faces, and so many times the mean smile added"
+    write_image(contact_sheet(rows, columns=len(amounts), labels=labels, title=title), options.out / "smile.png")
+
+
+if __name__ == "__main__":
+    main()
