@@ -17,8 +17,9 @@ class Preset:
     `channels[k]` feature maps at 4 * 2**k px. `autoencode` and `mapping_steps` are the warm start of a CPU run; 0
     leaves it out (plain StyleGAN2). `discriminator_lead`: the discriminator learns alone for so long before the
     generator moves. `encoded`: share of the generator's batch that starts from encoded photos instead of random z.
-    `coverage_weight`: how strongly mapping(z) is held where the encoder's codes are, which are taken anew every
-    `coverage_kimg`; without it the two drift apart, and random faces become fewer kinds.
+    `coverage_weight`: how strongly mapping(z) is held where the encoder's codes are; these are taken anew every
+    `coverage_kimg`, and the mapping follows them by `coverage_steps` steps of its own. Without it the two drift apart,
+    and random faces become fewer kinds.
     `discriminator`: "stylegan2" (learns to see by itself) or "projected" (looks through VGG-19, which can: far fewer
     images are needed). `noise`: whether the generator may use its noise inputs. In a short run it learns to make texture of them, speckle
     all over the face, before it learns to draw texture; without them it has to draw.
@@ -39,6 +40,7 @@ class Preset:
     reconstruction_weight: float = 1.0
     coverage_weight: float = 0.0
     coverage_kimg: float = 10.0
+    coverage_steps: int = 100
     discriminator: str = "stylegan2"
     learning_rate: float = 0.0025
     discriminator_rate: float = 0.0  # 0: the same as learning_rate

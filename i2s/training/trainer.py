@@ -27,7 +27,7 @@ from i2s.training.features import VGG19, SqueezeNet
 from i2s.training.presets import Preset
 from i2s.training.projected import ProjectedDiscriminator, hinge_discriminator, hinge_generator
 from i2s.training.sheets import save_sheet
-from i2s.training.warm_start import Coverage, fit_mapping
+from i2s.training.warm_start import Coverage, fit_mapping, follow
 
 PHASES = ("autoencode", "mapping", "adversarial", "done")
 
@@ -196,6 +196,7 @@ class Trainer:
         if p.coverage_weight:
             if self.coverage is None or self._crossed(p.coverage_kimg):
                 self.coverage = Coverage(self._encode(self.faces))
+                follow(self.generator.mapping, self.coverage, p.coverage_steps, self.rng, lambda _: None, rate=0.01)
             distance = self.coverage(self.generator.mapping, 256, self.rng)
             total = total + p.coverage_weight * distance
             terms["coverage"] = distance.detach()

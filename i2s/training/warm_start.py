@@ -48,9 +48,14 @@ def fit_mapping(mapping: MappingNetwork, codes: Tensor, steps: int, rng: torch.G
     """Give mapping(z), z ~ N(0, I), the distribution of `codes` [M, w_dim]; changes the network in place."""
     coverage = Coverage(codes)
     set_linear(mapping, coverage.mean, (coverage.vectors * coverage.values.sqrt()).T, rng)
-    adam = torch.optim.Adam(mapping.parameters(), lr=0.02, betas=(0.9, 0.99))
+    follow(mapping, coverage, steps, rng, report)
+
+
+def follow(mapping: MappingNetwork, coverage: Coverage, steps: int, rng: torch.Generator, report, rate=0.02) -> None:
+    """Move mapping(z) to where the codes are now, from where it is; changes the network in place."""
+    adam = torch.optim.Adam(mapping.parameters(), lr=rate, betas=(0.9, 0.99))
     for step in range(steps):
-        adam.param_groups[0]["lr"] = 0.02 * (1 - step / steps)
+        adam.param_groups[0]["lr"] = rate * (1 - step / steps)
         loss = coverage(mapping, 512, rng)
         adam.zero_grad(set_to_none=True)
         loss.backward()

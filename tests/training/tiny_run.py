@@ -26,6 +26,7 @@ TINY = Preset(
     encoded=0.25,
     coverage_weight=1.0,
     coverage_kimg=0.016,
+    coverage_steps=2,
     r1_interval=2,
     path_length_weight=2.0,
     path_length_interval=2,
