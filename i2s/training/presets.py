@@ -21,8 +21,8 @@ class Preset:
     `coverage_kimg`, and the mapping follows them by `coverage_steps` steps of its own. Without it the two drift apart,
     and random faces become fewer kinds.
     `discriminator`: "stylegan2" (learns to see by itself) or "projected" (looks through VGG-19, which can: far fewer
-    images are needed). `noise`: whether the generator may use its noise inputs. In a short run it learns to make texture of them, speckle
-    all over the face, before it learns to draw texture; without them it has to draw.
+    images are needed). `noise`: whether the generator may use its noise inputs. In a short run it learns to make
+    texture of them, speckle all over the face, before it learns to draw texture; without them it has to draw.
     SettingsError when the numbers do not go together.
     """
 

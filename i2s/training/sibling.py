@@ -73,7 +73,7 @@ class Distillation:
         self._resume()
 
     def codes(self) -> Tensor:
-        """W+ of random z [batch, num_ws, w_dim]; half of them mix two codes at a random layer, so each row is learned."""
+        """W+ of random z [batch, num_ws, w_dim]; half of them mix two at a random layer, so each row is learned."""
         w = self.teacher.mapping.to_w(torch.randn(2 * self.batch, self.teacher.z_dim, generator=self.rng))
         first, second = w.chunk(2)
         rows = torch.arange(self.teacher.num_ws)

@@ -193,14 +193,14 @@ class Trainer:
             reconstruction = self._reconstruction(fake[-encoded:], real[:encoded])
             total = total + p.reconstruction_weight * reconstruction
             terms["reconstruction"] = reconstruction.detach()
-        if p.coverage_weight:
+        leading = self.state["images"] < p.discriminator_lead * 1000
+        if p.coverage_weight and not leading:
             if self.coverage is None or self._crossed(p.coverage_kimg):
                 self.coverage = Coverage(self._encode(self.faces))
                 follow(self.generator.mapping, self.coverage, p.coverage_steps, self.rng, lambda _: None, rate=0.01)
             distance = self.coverage(self.generator.mapping, 256, self.rng)
             total = total + p.coverage_weight * distance
             terms["coverage"] = distance.detach()
-        leading = self.state["images"] < p.discriminator_lead * 1000
         if not leading:
             self._step(self.adam_g, total)
         if not leading and p.path_length_weight and step % p.path_length_interval == 0:

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from helpers import tiny_generator
 from tiny_run import Eye, quiet
 
-from helpers import tiny_generator
 from i2s.generators import load_generator
 from i2s.training.export import finish
 from i2s.training.sibling import Distillation, sibling_of

@@ -1,0 +1,51 @@
+"""The shipped encoder: one forward pass to a good start."""
+
+import pytest
+import torch
+
+from i2s.encoders import load_encoder
+from i2s.errors import ImageError, WeightFileError
+from i2s.generators import load_generator
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return load_generator()
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder()
+
+
+def test_what_it_names_is_nearer_to_the_face_than_the_mean_is(generator, encoder):
+    with torch.no_grad():
+        faces = generator(generator.sample_z(24, seed=9), 0.7).clamp(-1, 1)
+        w = encoder(faces)
+        redrawn = generator.synthesis(w[:, None].repeat(1, generator.num_ws, 1))
+        mean = generator.synthesis(generator.w_mean.expand(1, generator.num_ws, -1))
+    ours, theirs = ((image - faces).square().mean(dim=(1, 2, 3)) for image in (redrawn, mean))
+    assert w.shape == (24, generator.w_dim)
+    assert (ours < theirs).float().mean() > 0.9 and ours.median() < 0.5 * theirs.median()
+
+
+def test_it_is_small_and_frozen(encoder):
+    from i2s.encoders import FILE
+    from i2s.paths import data_dir
+
+    assert (data_dir() / FILE).stat().st_size <= 8 * 2**20
+    assert not any(p.requires_grad for p in encoder.parameters())
+
+
+def test_another_size_is_refused(encoder):
+    with pytest.raises(ImageError, match="64"):
+        encoder(torch.zeros(1, 3, 32, 32))
+
+
+def test_a_file_that_is_no_encoder_is_refused(tmp_path):
+    from i2s.paths import data_dir
+
+    with pytest.raises(WeightFileError, match="not an encoder"):
+        load_encoder(data_dir() / "faces-64.safetensors")
+    with pytest.raises(WeightFileError, match="no file"):
+        load_encoder(tmp_path / "none.safetensors")
