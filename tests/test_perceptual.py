@@ -277,3 +277,12 @@ def test_torchvision_is_imported_for_vgg16_only():
     program = "import sys, i2s.losses\nfrom i2s.perceptual import load_perceptual\nload_perceptual('slim')\n"
     program += "import i2s.perceptual.vgg16\nassert 'torchvision' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
+
+
+def test_large_images_are_seen_at_256_px():
+    """At 1024 px a step would otherwise spend most of its time and memory on what no port looks at."""
+    net = load_slim()
+    images = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    small = F.interpolate(images, (256, 256), mode="bicubic", antialias=True)
+    for ours, theirs in zip(net.features(images), net.features(small)):
+        assert torch.equal(ours, theirs)

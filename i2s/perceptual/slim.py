@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from i2s.errors import SettingsError, WeightFileError
 from i2s.paths import data_dir
 
+LARGEST = 256  # px; the ports of the paper's code feed VGG no more either
 FORMAT, VERSION = "i2s-perceptual", 1
 FILE = "perceptual-slim.safetensors"
 
@@ -64,10 +65,11 @@ class SlimNet(nn.Module):
         """Four feature maps of images [N, 3, H, W], RGB in [-1, 1], H and W at least 16.
 
         For the taps conv1_1, conv1_2, conv3_2, conv4_2: [N, 24, H, W], [N, 32, H, W], [N, 192, H/4, W/4] and
-        [N, 192, H/8, W/8], rounded down, of the images' dtype. SettingsError for another shape.
+        [N, 192, H/8, W/8], rounded down, of the images' dtype. Images of more than 256 px are reduced to that first.
+        SettingsError for another shape.
         """
         check_images(images)
-        x = images.contiguous(memory_format=torch.channels_last)
+        x = reduced(images, LARGEST).contiguous(memory_format=torch.channels_last)
         maps = {}
         for block in (1, 2, 3, 4):
             if block > 1:
@@ -84,6 +86,15 @@ class SlimNet(nn.Module):
         count = sum(p.numel() for p in self.parameters())
         text = f"slim ({count / 1e6:.2f} M parameters, distilled from VGG-19 and SqueezeNet; shipped with i2s)"
         return text + (f"; {self.reason}" if self.reason else "")
+
+
+def reduced(images: Tensor, size: int | None) -> Tensor:
+    """Images [N, 3, H, W] with at most `size` px on the shorter side (bicubic, antialiased); never enlarged."""
+    shorter = min(images.shape[2:])
+    if size is None or shorter <= size:
+        return images
+    smaller = [round(side * size / shorter) for side in images.shape[2:]]
+    return F.interpolate(images, smaller, mode="bicubic", antialias=True)
 
 
 def check_images(images: Tensor, smallest: int = 16) -> None:

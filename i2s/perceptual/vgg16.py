@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from i2s.errors import DownloadError, SettingsError, WeightFileError
-from i2s.perceptual.slim import check_images
+from i2s.perceptual.slim import check_images, reduced
 
 FILE = "vgg16-397923af.pth"  # torchvision's VGG16_Weights.IMAGENET1K_V1
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -75,7 +75,7 @@ class VGG16(nn.Module):
         down, of the images' dtype. SettingsError for another shape.
         """
         check_images(images)
-        x = (self._reduce(images) + 1) / 2
+        x = (reduced(images, self.settings.size) + 1) / 2
         if self.settings.normalize:
             x = (x - self.mean) / self.std
         x = x.contiguous(memory_format=torch.channels_last)
@@ -90,13 +90,6 @@ class VGG16(nn.Module):
         return taps
 
     forward = features
-
-    def _reduce(self, images: Tensor) -> Tensor:
-        size, shorter = self.settings.size, min(images.shape[2:])
-        if size is None or shorter <= size:
-            return images
-        smaller = [round(side * size / shorter) for side in images.shape[2:]]
-        return F.interpolate(images, smaller, mode="bicubic", antialias=True)
 
     def describe(self) -> str:
         """One line that says which network this is, and what goes in."""
