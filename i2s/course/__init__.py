@@ -1,7 +1,10 @@
 """What the notebooks share: set-up, pictures and plots in one style, and the explorers."""
 
-from i2s.course.explorers import EmbedWatcher, MorphExplorer
-from i2s.course.figures import plot_history, show
+from i2s.course.explorers import CrossoverExplorer, EmbedWatcher, MorphExplorer
+from i2s.course.figures import bars, plot, plot_history, show, show_maps
 from i2s.course.setup import Lab, setup
 
-__all__ = ["EmbedWatcher", "Lab", "MorphExplorer", "plot_history", "setup", "show"]
+__all__ = [
+    "CrossoverExplorer", "EmbedWatcher", "Lab", "MorphExplorer",
+    "bars", "plot", "plot_history", "setup", "show", "show_maps",
+]  # fmt: skip

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from i2s.course.figures import COLOURS, Sheet, encoded, show
-from i2s.edits import morph
+from i2s.edits import crossover, morph
 from i2s.embedding import Step
 from i2s.generators.base import Generator
 from i2s.images import to_pil
@@ -23,7 +23,7 @@ class MorphExplorer:
     """A slider along the line between codes: w = lambda w1 + (1 - lambda) w2 (Image2StyleGAN: morphing).
 
     codes: two or more W+ codes, each [num_ws, w_dim]; with more than two, each whole number of the slider is a code.
-    `widget` is what a cell shows; `slider` moves it; `snapshot()` is a static sheet for print and GitHub.
+    `widget` is what a cell shows; `slider` moves it, `play` lets it run; `snapshot()` is a static sheet for print and GitHub.
     """
 
     def __init__(self, generator: Generator, codes: list[Tensor], size: int = 256):
@@ -36,9 +36,11 @@ class MorphExplorer:
         self.slider = widgets.FloatSlider(
             value=0.0, min=0.0, max=float(len(codes) - 1), step=0.02, description="morph", continuous_update=True
         )
+        self.play = widgets.Play(value=0, min=0, max=50 * (len(codes) - 1), interval=120, description="play the morph")
         self.status = widgets.Label("")
         self.slider.observe(lambda _: self.update(), names="value")
-        self.widget = widgets.VBox([self.image, self.slider, self.status])
+        self.play.observe(lambda change: self._play(change.new), names="value")
+        self.widget = widgets.VBox([self.image, widgets.HBox([self.slider, self.play]), self.status])
         self.update()
 
     def code_at(self, position: float) -> Tensor:
@@ -59,10 +61,86 @@ class MorphExplorer:
         except Exception as error:  # a widget has no other place to say it
             self.status.value = f"{type(error).__name__}: {error}"
 
+    def _play(self, tick: int) -> None:
+        """50 ticks lead from one code to the next."""
+        self.slider.value = tick / 50
+
     def snapshot(self, count: int = 7) -> Sheet:
         """The same as a static sheet: `count` places from the first code to the last."""
         places = torch.linspace(0, len(self.codes) - 1, count).tolist()
         return show([self.render(p) for p in places], labels=[f"{p:.2f}" for p in places], columns=count)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)
+
+
+class CrossoverExplorer:
+    """Style transfer by crossover: the first rows of one code, the last rows of another (Image2StyleGAN: style transfer).
+
+    codes: two or more W+ codes [num_ws, w_dim], chosen by name as content and as style. `split` says how many rows come
+    from the content; each of the `toggles`, one for each row, moves that row alone to the other side. `snapshot()` is a
+    static sheet for print and GitHub.
+    """
+
+    def __init__(self, generator: Generator, codes: list[Tensor], names: list[str] | None = None, size: int = 256):
+        import ipywidgets as widgets
+
+        if len(codes) < 2:
+            raise ValueError("A crossover needs at least two codes.")
+        self.generator, self.codes, self.size = generator, list(codes), size
+        names = list(names) if names is not None else [f"code {k + 1}" for k in range(len(codes))]
+        if len(names) != len(codes):
+            raise ValueError(f"There are {len(names)} names for {len(codes)} codes: give one for each.")
+        self.names, rows = names, generator.num_ws
+        options = [(name, k) for k, name in enumerate(names)]
+        self.image = widgets.Image(format="jpeg", width=size, height=size)
+        self.content = widgets.Dropdown(options=options, value=0, description="content")
+        self.style = widgets.Dropdown(options=options, value=1, description="style")
+        self.split = widgets.IntSlider(
+            value=rows // 2, min=0, max=rows, description="split", continuous_update=True
+        )
+        narrow = widgets.Layout(width="44px", min_width="44px")
+        self.toggles = [widgets.ToggleButton(value=False, description=str(k), layout=narrow) for k in range(rows)]
+        self.status = widgets.Label("")
+        for control in (self.content, self.style, self.split, *self.toggles):
+            control.observe(lambda _: self.update(), names="value")
+        layers = widgets.HBox([widgets.Label("moved rows"), *self.toggles], layout=widgets.Layout(flex_flow="row wrap"))
+        self.widget = widgets.VBox([self.image, self.content, self.style, self.split, layers, self.status])
+        self.update()
+
+    def style_rows(self) -> list[int]:
+        """The rows that come from the style: those from the split on, and with a toggle the other way round."""
+        return [k for k, toggle in enumerate(self.toggles) if (k >= self.split.value) != toggle.value]
+
+    def code(self) -> Tensor:
+        """The W+ code [num_ws, w_dim] that is shown."""
+        return crossover(self.codes[self.content.value], self.codes[self.style.value], layers=self.style_rows())
+
+    def render(self, code: Tensor) -> Tensor:
+        """The image [3, R, R] of a code."""
+        with torch.no_grad():
+            return self.generator.synthesis(code[None].to(self.generator.device))[0].cpu()
+
+    def update(self) -> None:
+        """Draw what the controls say; what is shown, or what goes wrong, is said in the status line."""
+        try:
+            self.image.value = encoded(frame(self.render(self.code()), self.size))
+            rows = self.style_rows()
+            self.status.value = f"rows of the style: {', '.join(map(str, rows)) or 'none'}"
+        except Exception as error:  # a widget has no other place to say it
+            self.status.value = f"{type(error).__name__}: {error}"
+
+    def snapshot(self, splits: list[int] | None = None) -> Sheet:
+        """The same as a static sheet: content, style, and the crossover at several splits, the toggles aside."""
+        content, style = self.codes[self.content.value], self.codes[self.style.value]
+        rows = self.generator.num_ws
+        splits = list(range(rows, -1, -2)) if splits is None else splits
+        images = [self.render(content), self.render(style)]
+        images += [self.render(crossover(content, style, layers=list(range(k, rows)))) for k in splits]
+        labels = ["content", "style"] + [f"split {k}" for k in splits]
+        return show(images, labels=labels, columns=len(images), size=128)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display

@@ -15,17 +15,19 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 class Sheet:
     """A picture that a notebook shows in one format only: PIL's own display stores a PNG and a JPEG of each.
 
-    picture: PIL. format: "JPEG" for faces (a tenth of the size), "PNG" for plots (sharp lines).
+    picture: PIL. format: "JPEG" for faces (a tenth of the size), "PNG" for plots (sharp lines). alt: what is to be
+    seen, for who cannot see it; it stands in the notebook's file beside the picture.
     """
 
-    def __init__(self, picture: Image.Image, format: str = "JPEG"):
-        self.picture, self.format = picture, format
+    def __init__(self, picture: Image.Image, format: str = "JPEG", alt: str = ""):
+        self.picture, self.format, self.alt = picture, format, alt
 
     def __repr__(self) -> str:
-        return f"<picture, {self.picture.width} x {self.picture.height} px>"
+        return f"<{self.alt or 'picture'}>"
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        return {f"image/{self.format.lower()}": encoded(self.picture, self.format)}
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        kind = f"image/{self.format.lower()}"
+        return {kind: encoded(self.picture, self.format)}, {kind: {"alt": self.alt}}
 
 
 def encoded(picture: Image.Image, format: str = "JPEG") -> bytes:
@@ -36,27 +38,77 @@ def encoded(picture: Image.Image, format: str = "JPEG") -> bytes:
     return buffer.getvalue()
 
 
-def show(images: Tensor | list, labels: list[str] | None = None, columns: int = 8, size: int = 128) -> Sheet:
-    """Images [N, 3, H, W] in [-1, 1] as one sheet, which a notebook displays; each `size` px wide."""
-    return Sheet(contact_sheet(images, columns=min(columns, len(images)), labels=labels, size=size))
+def show(
+    images: Tensor | list, labels: list[str] | None = None, columns: int = 8, size: int = 128, alt: str = ""
+) -> Sheet:
+    """Images [N, 3, H, W] in [-1, 1] as one sheet, which a notebook displays; each `size` px wide.
+
+    alt: text for who cannot see it; made of the labels unless given.
+    """
+    alt = alt or f"{len(images)} pictures" + (": " + ", ".join(str(label) for label in labels) if labels else "")
+    return Sheet(contact_sheet(images, columns=min(columns, len(images)), labels=labels, size=size), alt=alt)
 
 
-def plot_history(results: dict, terms: list[str] | None = None, size: tuple[float, float] = (6.4, 3.4)) -> Sheet:
+def show_maps(maps: Tensor, labels: list[str] | None = None, columns: int = 8, size: int = 128, alt: str = "") -> Sheet:
+    """Feature maps [C, H, W] as grey pictures, each from its own smallest value (black) to its largest (white)."""
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    grey = (maps - low) / (high - low).clamp_min(1e-8) * 2 - 1
+    return show(grey[:, None].expand(-1, 3, -1, -1).cpu(), labels, columns, size, alt or f"{len(maps)} feature maps")
+
+
+def plot(
+    curves: dict,
+    xlabel: str,
+    ylabel: str,
+    log: bool = False,
+    size: tuple[float, float] = (6.4, 3.4),
+    marker: str | None = None,
+    alt: str = "",
+) -> Sheet:
+    """Curves {label: values} or {label: (x, values)}, a colour and a line style each, as a plot that a notebook shows."""
+    figure, axes = _axes(size)
+    for k, (label, values) in enumerate(curves.items()):
+        x, y = values if isinstance(values, tuple) else (range(len(values)), values)
+        style = ("-", "--", "-.", ":")[k // len(COLOURS) % 4] if len(curves) > len(COLOURS) else "-"
+        axes.plot(x, y, style, color=COLOURS[k % len(COLOURS)], label=label, linewidth=1.8, marker=marker)
+    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+    axes.legend(frameon=False)
+    return _drawn(figure, alt or f"{ylabel} against {xlabel}: {', '.join(map(str, curves))}")
+
+
+def bars(values: dict[str, float], ylabel: str, size: tuple[float, float] = (6.4, 3.0), alt: str = "") -> Sheet:
+    """One bar for each of {label: value}, with its number on top."""
+    figure, axes = _axes(size)
+    drawn = axes.bar(list(values), list(values.values()), color=COLOURS[0], width=0.6)
+    axes.bar_label(drawn, fmt="%.3g", padding=2)
+    axes.set(ylabel=ylabel)
+    return _drawn(figure, alt or f"{ylabel}: " + ", ".join(f"{name} {value:.3g}" for name, value in values.items()))
+
+
+def plot_history(
+    results: dict, terms: list[str] | None = None, size: tuple[float, float] = (6.4, 3.4), alt: str = ""
+) -> Sheet:
     """Loss against step, logarithmic, a curve for each result of {label: EmbedResult}.
 
     terms: which terms are summed (None: all, the loss itself). The curve is the median over the photos of a result.
     """
+    sums = {label: sum(result.history[t] for t in (terms or result.history)) for label, result in results.items()}
+    curves = {label: torch.median(values, dim=1).values for label, values in sums.items()}  # [steps + 1] each
+    return plot(curves, "step", "loss", log=True, size=size, alt=alt)
+
+
+def _axes(size: tuple[float, float]):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     axes = figure.subplots()
-    for colour, (label, result) in zip(COLOURS, results.items()):
-        values = sum(result.history[t] for t in (terms or result.history))  # [steps + 1, N]
-        axes.plot(torch.median(values, dim=1).values, color=colour, label=label, linewidth=1.8)
-    axes.set(xlabel="step", ylabel="loss", yscale="log")
     axes.grid(alpha=0.3, which="both", linewidth=0.6)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    return figure, axes
+
+
+def _drawn(figure, alt: str) -> Sheet:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return Sheet(Image.open(buffer), "PNG")
+    return Sheet(Image.open(buffer), "PNG", alt)

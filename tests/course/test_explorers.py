@@ -7,7 +7,7 @@ import torch
 from helpers import TinyEye, targets, tiny_generator
 from PIL import Image
 
-from i2s.course import EmbedWatcher, MorphExplorer, plot_history
+from i2s.course import CrossoverExplorer, EmbedWatcher, MorphExplorer, bars, plot, plot_history, show, show_maps
 from i2s.embedding import embed
 
 
@@ -62,7 +62,7 @@ def test_a_morph_needs_two_codes(generator, codes):
 def test_snapshot_shows_the_same_frames(generator, codes):
     sheet = MorphExplorer(generator, codes[:2]).snapshot(count=5)
     assert sheet.picture.width > 5 * 128 and sheet.picture.height > 128
-    assert sheet._repr_mimebundle_()["image/jpeg"][:2] == b"\xff\xd8"
+    assert sheet._repr_mimebundle_()[0]["image/jpeg"][:2] == b"\xff\xd8"
 
 
 def test_the_watcher_follows_an_embedding(generator):
@@ -78,7 +78,102 @@ def test_the_watcher_follows_an_embedding(generator):
 
 def test_the_loss_curve_is_a_picture(generator):
     result = embed(targets(generator, 1), generator, steps=3, perceptual=TinyEye(), progress=False)
-    bundle = plot_history({"a": result})._repr_mimebundle_()
+    bundle = plot_history({"a": result})._repr_mimebundle_()[0]
     assert list(bundle) == ["image/png"]
     width, height = Image.open(io.BytesIO(bundle["image/png"])).size
     assert width > height > 300
+
+
+def test_play_moves_the_slider(generator, codes):
+    explorer = MorphExplorer(generator, codes)
+    before = explorer.image.value
+    explorer.play.value = 25
+    assert explorer.slider.value == 0.5 and explorer.image.value != before
+    assert explorer.play.max == 100
+
+
+# ---- crossover --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crossing(generator, codes):
+    return CrossoverExplorer(generator, codes, names=["Ann", "Bob", "Cat"], size=64)
+
+
+def test_the_split_says_which_rows_are_whose(crossing, codes):
+    rows = crossing.generator.num_ws
+    assert crossing.style_rows() == list(range(rows // 2, rows))
+    crossing.split.value = rows
+    torch.testing.assert_close(crossing.code(), codes[0])
+    crossing.split.value = 0
+    torch.testing.assert_close(crossing.code(), codes[1])
+    assert crossing.status.value.endswith(", ".join(map(str, range(rows))))
+
+
+def test_each_control_changes_the_image(crossing):
+    for control, value in (
+        (crossing.split, 1),
+        (crossing.content, 2),
+        (crossing.style, 0),
+        (crossing.toggles[0], True),
+        (crossing.toggles[-1], True),
+    ):
+        before = crossing.image.value
+        control.value = value
+        assert crossing.image.value != before, control
+
+
+def test_a_toggle_moves_its_row_to_the_other_side_and_back(crossing, codes):
+    rows = crossing.style_rows()
+    crossing.toggles[0].value = True
+    assert crossing.style_rows() == [0, *rows]
+    torch.testing.assert_close(crossing.code()[0], codes[1][0])
+    crossing.toggles[0].value = False
+    assert crossing.style_rows() == rows
+    crossing.toggles[rows[0]].value = True
+    assert crossing.style_rows() == rows[1:]
+
+
+def test_the_pickers_show_the_names(crossing):
+    assert [name for name, _ in crossing.content.options] == ["Ann", "Bob", "Cat"]
+    assert (crossing.content.label, crossing.style.label) == ("Ann", "Bob")
+
+
+def test_a_crossover_of_one_code_or_with_too_few_names_is_refused(generator, codes):
+    with pytest.raises(ValueError, match="two"):
+        CrossoverExplorer(generator, codes[:1])
+    with pytest.raises(ValueError, match="names"):
+        CrossoverExplorer(generator, codes, names=["one"])
+
+
+def test_errors_of_a_crossover_are_said_in_the_status_line(crossing):
+    crossing.codes[2] = torch.zeros(2, 3)
+    crossing.style.value = 2
+    assert "shape" in crossing.status.value or "row" in crossing.status.value
+    crossing.style.value = 1
+    assert crossing.status.value.startswith("rows")
+
+
+def test_the_snapshot_of_a_crossover_shows_content_style_and_splits(crossing):
+    sheet = crossing.snapshot(splits=[3, 1])
+    assert sheet.alt == "4 pictures: content, style, split 3, split 1"
+
+
+# ---- figures ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sheet, kind, said",
+    [
+        (lambda: show(torch.zeros(2, 3, 8, 8), labels=["a", "b"]), "image/jpeg", "2 pictures: a, b"),
+        (lambda: show(torch.zeros(2, 3, 8, 8), alt="two black squares"), "image/jpeg", "two black squares"),
+        (lambda: show_maps(torch.rand(3, 8, 8)), "image/jpeg", "3 feature maps"),
+        (lambda: plot({"up": [1, 2], "down": ([0, 5], [2, 1])}, "step", "loss"), "image/png", "loss against step: up, down"),
+        (lambda: bars({"a": 1.0, "b": 0.5}, "error"), "image/png", "error: a 1, b 0.5"),
+    ],
+)  # fmt: skip
+def test_each_picture_has_a_text_for_who_cannot_see_it(sheet, kind, said):
+    made = sheet()
+    data, metadata = made._repr_mimebundle_()
+    assert list(data) == [kind] and metadata == {kind: {"alt": said}} and said in repr(made)
+    assert Image.open(io.BytesIO(data[kind])).width > 20
