@@ -18,6 +18,7 @@ import nbformat
 HERE = Path(__file__).resolve().parent
 SOURCE, SOLUTIONS = HERE / "source", HERE / "solutions"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION\n?", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(((?:images/|GLOSSARY\.md|README\.md|\.\./)[^)]*)")
 STUB = "# YOUR CODE HERE\n{indent}raise NotImplementedError()\n"
 METADATA = {
     "kernelspec": {"display_name": "i2s", "language": "python", "name": "i2s"},
@@ -50,7 +51,15 @@ def student(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def execute(notebook: nbformat.NotebookNode, timeout: int = 300) -> nbformat.NotebookNode:
+def one_folder_down(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Links of text cells as they are from within `solutions/`: to pictures and pages, not to the other lessons."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub(r"](../\1", cell.source)
+    return notebook
+
+
+def execute(notebook: nbformat.NotebookNode, timeout: int = 600) -> nbformat.NotebookNode:
     """Run all cells in the current environment; what differs from run to run is taken out."""
     from nbclient import NotebookClient
 
@@ -84,7 +93,8 @@ def check(path: Path) -> list[str]:
     for_student, solved = HERE / f"{path.stem}.ipynb", SOLUTIONS / f"{path.stem}.ipynb"
     if not for_student.is_file() or for_student.read_text() != text(student(read_source(path))):
         wrong.append(f"{for_student.name} does not follow from its source.")
-    if not solved.is_file() or sources(solved) != [(c.cell_type, c.source) for c in read_source(path).cells]:
+    wanted = [(c.cell_type, c.source) for c in one_folder_down(read_source(path)).cells]
+    if not solved.is_file() or sources(solved) != wanted:
         wrong.append(f"solutions/{solved.name} does not follow from its source.")
     elif any(
         c.cell_type == "code" and c.execution_count is None for c in nbformat.read(solved, as_version=4).cells
@@ -108,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path in paths:
         (HERE / f"{path.stem}.ipynb").write_text(text(student(read_source(path))))
         if not options.no_execute:
-            (SOLUTIONS / f"{path.stem}.ipynb").write_text(text(execute(read_source(path))))
+            (SOLUTIONS / f"{path.stem}.ipynb").write_text(text(execute(one_folder_down(read_source(path)))))
         print(path.stem)
     return 0
 

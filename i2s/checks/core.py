@@ -70,3 +70,12 @@ def close(a, b, relative: float = 1e-3, absolute: float = 1e-5) -> bool:
     a = torch.as_tensor(a, dtype=torch.float64).cpu()
     b = torch.as_tensor(b, dtype=torch.float64).cpu()
     return a.shape == b.shape and bool(torch.allclose(a, b, rtol=relative, atol=absolute))
+
+
+def expect_choice(answer, right: str, wrong: dict[str, str]) -> None:
+    """`answer` is the choice `right`; for each wrong one CheckFailed says why it is wrong."""
+    choices = ", ".join(repr(name) for name in sorted([right, *wrong]))
+    expect(isinstance(answer, str) and bool(answer.strip()), f"there is no answer yet: choose one of {choices}.")
+    found = {name.lower(): name for name in (right, *wrong)}.get(answer.strip().lower())
+    expect(found is not None, f"{answer!r} is not one of the choices {choices}.")
+    expect(found == right, f"{answer!r}: {wrong.get(found, '')}")

@@ -1,10 +1,11 @@
 """What the notebooks share: set-up, pictures and plots in one style, and the explorers."""
 
+from i2s.course.anatomy import enlarged, feature_maps, stages
 from i2s.course.explorers import CrossoverExplorer, EmbedWatcher, MorphExplorer
 from i2s.course.figures import bars, plot, plot_history, show, show_maps
 from i2s.course.setup import Lab, setup
 
 __all__ = [
     "CrossoverExplorer", "EmbedWatcher", "Lab", "MorphExplorer",
-    "bars", "plot", "plot_history", "setup", "show", "show_maps",
+    "bars", "enlarged", "feature_maps", "plot", "plot_history", "setup", "show", "show_maps", "stages",
 ]  # fmt: skip
