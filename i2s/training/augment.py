@@ -13,15 +13,17 @@ STRONGEST = 0.8
 
 
 class AdaptiveAugment:
-    """Callable on images [N, 3, R, R]; `update(sign)` moves p, full scale in `images` images."""
+    """Callable on images [N, 3, R, R]; `update(sign)` moves p, full scale in `images` images, never below `least`."""
 
-    def __init__(self, rng: torch.Generator, p: float = 0.0, target: float = 0.6, images: float = 200_000):
-        self.rng, self.p, self.target, self.images = rng, p, target, images
+    def __init__(
+        self, rng: torch.Generator, p: float = 0.0, target: float = 0.6, images: float = 200_000, least: float = 0.0
+    ):
+        self.rng, self.p, self.target, self.images, self.least = rng, max(p, least), target, images, least
 
     def update(self, real_sign: float, seen: int) -> None:
         """real_sign: mean of sign(D(real)) since the last call; seen: images in that time."""
         step = seen / self.images * (1 if real_sign > self.target else -1)
-        self.p = min(max(self.p + step, 0.0), STRONGEST)
+        self.p = min(max(self.p + step, self.least), STRONGEST)
 
     def __call__(self, images: Tensor) -> Tensor:
         if self.p == 0:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 from i2s.errors import SettingsError
 from i2s.generators.base import check_channels, check_resolution
+from i2s.training.augment import STRONGEST
 
 DISCRIMINATORS = ("stylegan2", "projected")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -43,7 +44,8 @@ class Preset:
     coverage_steps: int = 100
     discriminator: str = "stylegan2"
     learning_rate: float = 0.0025
-    discriminator_rate: float = 0.0  # 0: the same as learning_rate
+    adversarial_rate: float = 0.0  # of the generator in the adversarial phase; 0: the same as learning_rate
+    discriminator_rate: float = 0.0  # 0: the same as the generator's
     r1_gamma: float = 0.2
     r1_interval: int = 16
     path_length_weight: float = 0.0
@@ -52,6 +54,7 @@ class Preset:
     noise: bool = True
     ema_kimg: float = 10.0
     augment_images: float = 200_000.0
+    augment_least: float = 0.0
     dtype: str = "bfloat16"
     report_kimg: float = 4.0
     metric_kimg: float = 40.0
@@ -72,6 +75,8 @@ class Preset:
             raise SettingsError("report_kimg, metric_kimg and coverage_kimg are at least 0.001, one image.")
         if self.mapping_steps and self.z_dim != self.w_dim:
             raise SettingsError(f"The warm start needs z_dim == w_dim, but they are {self.z_dim} and {self.w_dim}.")
+        if self.augment_least > STRONGEST:
+            raise SettingsError(f"augment_least is {self.augment_least}: at most {STRONGEST}, or changes leak into faces.")
         if self.encoded >= 1 or self.style_mixing > 1:
             raise SettingsError("encoded is a share below 1 (some codes are random), style_mixing one of at most 1.")
         if self.discriminator not in DISCRIMINATORS:
@@ -91,10 +96,14 @@ PRESETS = {
         mapping_steps=300,
         adversarial=600.0,
         discriminator_lead=3.0,
-        encoded=0.25,
+        encoded=0.375,
+        reconstruction_weight=3.0,
         coverage_weight=5.0,
         discriminator="projected",
-        discriminator_rate=0.0005,
+        adversarial_rate=0.001,
+        discriminator_rate=0.00025,
+        style_mixing=0.1,
+        augment_least=0.4,
         noise=False,
     ),
     "gpu-128": Preset(

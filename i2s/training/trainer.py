@@ -67,7 +67,7 @@ class Trainer:
         self.features = features.to(device)
         self.rng = torch.Generator(device).manual_seed(seed)
         self.batches = Batches(faces, preset.batch, torch.Generator().manual_seed(seed + 1), device)
-        self.augment = AdaptiveAugment(self.rng, images=preset.augment_images)
+        self.augment = AdaptiveAugment(self.rng, images=preset.augment_images, least=preset.augment_least)
         self.dtype = None if preset.dtype == "float32" else getattr(torch, preset.dtype)
         self.path_mean = torch.zeros([], device=device)
         self.coverage: Coverage | None = None
@@ -95,9 +95,9 @@ class Trainer:
             weights, lr=rate, betas=(0.0, beta2), eps=1e-8
         )
         own = [*self.generator.parameters(), *self.encoder.parameters()]
-        self.adam_g = adam(own, p.learning_rate, 0.99)
-        rate = p.discriminator_rate or p.learning_rate
-        self.adam_d = adam(self.discriminator.trained(), rate * ratio, 0.99**ratio)
+        rate = (p.adversarial_rate if self.state["phase"] == "adversarial" else 0.0) or p.learning_rate
+        self.adam_g = adam(own, rate, 0.99)
+        self.adam_d = adam(self.discriminator.trained(), (p.discriminator_rate or rate) * ratio, 0.99**ratio)
 
     def _switch_noise_off(self) -> None:
         """No layer adds noise, even where the run began with it: the stored maps then have no effect."""
@@ -354,13 +354,16 @@ class Trainer:
             return False
         tensors, state = found
         self._check_same_networks(state.pop("preset"))
+        augment = state.pop("augment")
+        fresh, self.state = self.state, state
+        self._make_optimizers()  # their rates are those of the phase
         try:
             self._restore(tensors)
         except (KeyError, RuntimeError) as error:
+            self.state = fresh
             reason = str(error).splitlines()[0]
             raise WeightFileError(f"The checkpoint in {self.folder} does not fit ({reason}): remove it.") from error
-        self.augment.p = state.pop("augment")
-        self.state = state
+        self.augment.p = max(augment, self.preset.augment_least)
         return True
 
     def _check_same_networks(self, theirs: dict) -> None:

@@ -214,3 +214,14 @@ def test_a_broken_checkpoint_is_said_to_be_broken(tmp_path):
     piece.unlink()
     with pytest.raises(WeightFileError, match="checkpoint-000001"):
         trainer(tmp_path)
+
+
+def test_the_adversarial_phase_has_its_own_rate_also_after_a_resume(tmp_path):
+    changes = {"autoencode": 0.0, "mapping_steps": 0, "adversarial_rate": 0.0005, "discriminator_rate": 0.0001}
+    run = trainer(tmp_path, **changes)
+    assert run.adam_g.param_groups[0]["lr"] == TINY.learning_rate
+    run.train(60, report=stop_after(run, "adversarial", 2))
+    for one in (run, trainer(tmp_path, **changes)):
+        assert one.state["phase"] == "adversarial"
+        assert one.adam_g.param_groups[0]["lr"] == 0.0005
+        assert one.adam_d.param_groups[0]["lr"] == pytest.approx(0.0001, rel=0.5)
