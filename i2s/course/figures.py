@@ -23,7 +23,7 @@ class Sheet:
         self.picture, self.format, self.alt = picture, format, alt
 
     def __repr__(self) -> str:
-        return f"<{self.alt or 'picture'}>"
+        return f"<picture, {self.picture.width} x {self.picture.height} px>"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         kind = f"image/{self.format.lower()}"
@@ -74,6 +74,21 @@ def plot(
     axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
     axes.legend(frameon=False)
     return _drawn(figure, alt or f"{ylabel} against {xlabel}: {', '.join(map(str, curves))}")
+
+
+def plot_spread(
+    groups: dict, xlabel: str, ylabel: str, log: bool = False, size: tuple[float, float] = (6.4, 3.4), alt: str = ""
+) -> Sheet:
+    """Several runs of a kind as one curve: {label: values [runs, steps]}; the median, and a band from lowest to highest."""
+    figure, axes = _axes(size)
+    for k, (label, values) in enumerate(groups.items()):
+        values = torch.as_tensor(values)
+        x, colour = range(values.shape[1]), COLOURS[k % len(COLOURS)]
+        axes.plot(x, values.median(dim=0).values, color=colour, label=label, linewidth=1.8)
+        axes.fill_between(x, values.amin(dim=0), values.amax(dim=0), color=colour, alpha=0.2, linewidth=0)
+    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+    axes.legend(frameon=False)
+    return _drawn(figure, alt or f"{ylabel} against {xlabel}, median and range: {', '.join(map(str, groups))}")
 
 
 def bars(values: dict[str, float], ylabel: str, size: tuple[float, float] = (6.4, 3.0), alt: str = "") -> Sheet:

@@ -1,0 +1,82 @@
+"""The checks of lesson 2: right answers pass, and each mistake is named."""
+
+import pytest
+import torch
+
+from i2s import checks
+from i2s.checks.core import CheckFailed
+
+
+class Sizes:
+    num_ws, w_dim = 10, 256
+
+
+def loop(image_of=lambda g, z: g.synthesis(g.mapping(z)), zero=True, step=True, item=True, more=0):
+    def embed_in_z(generator, z, loss_of, steps):
+        adam, losses = torch.optim.Adam([z], lr=0.05), []
+        for _ in range(steps + more):
+            loss = loss_of(image_of(generator, z))
+            if zero:
+                adam.zero_grad()
+            loss.backward()
+            if step:
+                adam.step()
+            losses.append(loss.item() if item else loss)
+        return losses
+
+    return embed_in_z
+
+
+def rms(w_plus, statistics):
+    return statistics.whiten(w_plus).square().mean(dim=(1, 2)).sqrt()
+
+
+WORDS = "For the restoration W+, because it comes closest to the photo; for the walk W , whose codes stay ordinary faces."
+SOLUTIONS = {
+    "numbers_in_w_plus": (9216, 2560, Sizes),
+    "embed_in_z": (loop(),),
+    "false_w": ("C",),
+    "strangeness": (rms,),
+    "choice_of_space": (WORDS,),
+}
+MISTAKES = [
+    ("numbers_in_w_plus", (None, None, Sizes), "need a value"),
+    ("numbers_in_w_plus", (512, 256, Sizes), "one row"),
+    ("numbers_in_w_plus", (530, 256, Sizes), "not added"),
+    ("numbers_in_w_plus", (9216, 9216, Sizes), "that of the official"),
+    ("numbers_in_w_plus", (9216, 256, Sizes), "multiply"),
+    ("embed_in_z", (lambda *a: [],), "empty"),
+    ("embed_in_z", (lambda *a: None,), "list of losses"),
+    ("embed_in_z", (loop(zero=False),), "zero_grad"),
+    ("embed_in_z", (loop(step=False),), "never changes"),
+    ("embed_in_z", (loop(item=False),), "item"),
+    ("embed_in_z", (loop(more=1),), "13 losses"),
+    ("embed_in_z", (loop(image_of=lambda g, z: g.mapping(z)),), "through synthesis"),
+    ("embed_in_z", (loop(image_of=lambda g, z: g.synthesis(z)),), "synthesis got z"),
+    ("embed_in_z", (loop(image_of=lambda g, z: g.synthesis(g.mapping(z)) + 0 * g.synthesis(z)),), "24 times"),
+    ("false_w", (None,), "no answer"),
+    ("false_w", ("A",), "centre of W"),
+    ("false_w", ("B",), "default learning rate"),
+    ("false_w", ("E",), "not one of"),
+    ("strangeness", (lambda w, s: None,), "no value"),
+    ("strangeness", (lambda w, s: s.whiten(w).square().mean().sqrt(),), "shape"),
+    ("strangeness", (lambda w, s: rms(w, s).square(),), "root is missing"),
+    ("strangeness", (lambda w, s: s.whiten(w).flatten(1).norm(dim=1),), "their mean"),
+    ("strangeness", (lambda w, s: s.whiten(w).abs().mean(dim=(1, 2)),), "absolute"),
+    ("strangeness", (lambda w, s: w.square().mean(dim=(1, 2)).sqrt(),), "not whitened"),
+    ("choice_of_space", ("",), "sentences"),
+    ("choice_of_space", ("I would choose the space W for all of it since that is the best of them in every way",), r"W\+"),
+    ("choice_of_space", ("I would choose W+ for all of it since that is the best of all of them in each way",), "you choose W"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_the_solution_passes(name, capsys):
+    getattr(checks, f"check_{name}")(*SOLUTIONS[name])
+    assert capsys.readouterr().out.startswith("Right:")
+
+
+@pytest.mark.parametrize("name, answer, said", MISTAKES)
+def test_each_mistake_is_named(name, answer, said):
+    with pytest.raises(CheckFailed, match=said):
+        getattr(checks, f"check_{name}")(*answer)
