@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from i2s.errors import SettingsError, WeightFileError
 from i2s.paths import data_dir
 
+TAP_NAMES = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")  # the paper's
 LARGEST = 256  # px; the ports of the paper's code feed VGG no more either
 FORMAT, VERSION = "i2s-perceptual", 1
 FILE = "perceptual-slim.safetensors"
@@ -47,7 +48,8 @@ class SlimNet(nn.Module):
     each tap is such that two unrelated faces are at a mean squared distance of about 1.
     """
 
-    name = "slim"
+    name, tap_names = "slim", TAP_NAMES
+    LAYERS = tuple(f"conv{block}_{layer}" for block in (1, 2, 3, 4) for layer in (1, 2))
 
     def __init__(self, config: SlimConfig = SlimConfig()):
         super().__init__()
@@ -61,8 +63,8 @@ class SlimNet(nn.Module):
         # without bias: the difference of two maps is all that a distance sees
         self.taps = nn.ModuleList(nn.Conv2d(i, o, 1, bias=False) for i, o in zip(sources, config.taps))
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Four feature maps of images [N, 3, H, W], RGB in [-1, 1], H and W at least 16.
+    def features(self, images: Tensor, count: int = 4) -> list[Tensor]:
+        """The first `count` of four feature maps of images [N, 3, H, W], RGB in [-1, 1], H and W at least 16.
 
         For the taps conv1_1, conv1_2, conv3_2, conv4_2: [N, 24, H, W], [N, 32, H, W], [N, 192, H/4, W/4] and
         [N, 192, H/8, W/8], rounded down, of the images' dtype. Images of more than 256 px are reduced to that first.
@@ -70,14 +72,16 @@ class SlimNet(nn.Module):
         """
         check_images(images)
         x = reduced(images, LARGEST).contiguous(memory_format=torch.channels_last)
-        maps = {}
-        for block in (1, 2, 3, 4):
-            if block > 1:
+        found = []
+        for name in self.LAYERS:
+            if len(found) == count:
+                break  # what follows has no part in the result
+            if name in ("conv2_1", "conv3_1", "conv4_1"):
                 x = F.max_pool2d(x, 2)
-            for name in (f"conv{block}_1", f"conv{block}_2"):
-                maps[name] = x = F.relu(getattr(self, name)(x))
-        taken = (maps["conv1_1"], maps["conv1_2"], maps["conv3_2"], maps["conv4_2"])
-        return [tap(x) for tap, x in zip(self.taps, taken)]
+            x = F.relu(getattr(self, name)(x))
+            if name in TAP_NAMES:
+                found.append(self.taps[len(found)](x))
+        return found
 
     forward = features
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from i2s.errors import DownloadError, SettingsError, WeightFileError
-from i2s.perceptual.slim import check_images, reduced
+from i2s.perceptual.slim import TAP_NAMES, check_images, reduced
 
 FILE = "vgg16-397923af.pth"  # torchvision's VGG16_Weights.IMAGENET1K_V1
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,7 +30,6 @@ LAYERS = {
     "conv4_1": (17, 256, 512),
     "conv4_2": (19, 512, 512),
 }
-TAPS = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,19 @@ class VGG16Settings:
     the network was trained.
     size: larger images are reduced to this many px on the shorter side first (bicubic, antialiased); smaller ones are
     never enlarged; None never resizes. The ports take 256.
+    taps: the layers whose maps are compared, in their order in the network; Image2StyleGAN++ takes conv1_1, conv1_2,
+    conv2_2, conv3_3. The network is run no further than the last one.
     """
 
     relu: str = "after"
     normalize: bool = False
     size: int | None = 256
+    taps: tuple[str, ...] = TAP_NAMES
 
     def __post_init__(self):
+        object.__setattr__(self, "taps", tuple(self.taps))
+        if not self.taps or list(self.taps) != [name for name in LAYERS if name in self.taps]:
+            raise SettingsError(f"taps is {self.taps}: take some of {', '.join(LAYERS)}, in this order.")
         if self.relu not in ("after", "before"):
             raise SettingsError(f"relu is {self.relu!r}: it is 'after' or 'before'.")
         if self.size is not None and self.size < 16:
@@ -68,26 +73,32 @@ class VGG16(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Four feature maps of images [N, 3, H, W], RGB in [-1, 1], H and W at least 16.
+    @property
+    def tap_names(self) -> tuple[str, ...]:
+        return self.settings.taps
 
-        conv1_1 [N, 64, H, W], conv1_2 [N, 64, H, W], conv3_2 [N, 256, H/4, W/4], conv4_2 [N, 512, H/8, W/8], rounded
-        down, of the images' dtype. SettingsError for another shape.
+    def features(self, images: Tensor, count: int | None = None) -> list[Tensor]:
+        """The feature maps of `settings.taps` (of the first `count`) of images [N, 3, H, W] in [-1, 1], at least 16 px.
+
+        By default conv1_1 [N, 64, H, W], conv1_2 [N, 64, H, W], conv3_2 [N, 256, H/4, W/4] and
+        conv4_2 [N, 512, H/8, W/8], rounded down, of the images' dtype. SettingsError for another shape.
         """
         check_images(images)
         x = (reduced(images, self.settings.size) + 1) / 2
         if self.settings.normalize:
             x = (x - self.mean) / self.std
         x = x.contiguous(memory_format=torch.channels_last)
-        taps = []
+        wanted, found = self.settings.taps[:count], []
         for name in LAYERS:
+            if len(found) == len(wanted):
+                break
             if name in ("conv2_1", "conv3_1", "conv4_1"):
                 x = F.max_pool2d(x, 2)
             before = getattr(self, name)(x)
             x = F.relu(before)
-            if name in TAPS:
-                taps.append(x if self.settings.relu == "after" else before)
-        return taps
+            if name in wanted:
+                found.append(x if self.settings.relu == "after" else before)
+        return found
 
     forward = features
 
