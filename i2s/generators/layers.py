@@ -37,7 +37,7 @@ class EqualizedLinear(nn.Module):
         self.lr_mul = lr_mul
 
     def forward(self, x: Tensor) -> Tensor:  # [..., in] -> [..., out]
-        return F.linear(x * self.weight_gain, self.weight, self.bias * self.lr_mul)  # x is smaller than the weight
+        return F.linear(x, self.weight * self.weight_gain, self.bias * self.lr_mul)
 
 
 class EqualizedConv2d(nn.Module):
