@@ -181,6 +181,10 @@ class Trainer:
         generator_loss, discriminator_loss = losses.generator_loss, losses.discriminator_loss
         if p.discriminator == "projected":
             generator_loss, discriminator_loss = hinge_generator, hinge_discriminator
+        if p.coverage_weight and (self.coverage is None or self._crossed(p.coverage_kimg)):
+            self.coverage = Coverage(self._encode(self.faces))
+            if self.state["images"] >= p.discriminator_lead * 1000:
+                follow(self.generator.mapping, self.coverage, p.coverage_steps, self.rng, lambda _: None, rate=0.01)
         self._set_trained(False)
         w_plus = self._random_w_plus(p.batch - encoded)
         if encoded:
@@ -194,10 +198,7 @@ class Trainer:
             total = total + p.reconstruction_weight * reconstruction
             terms["reconstruction"] = reconstruction.detach()
         leading = self.state["images"] < p.discriminator_lead * 1000
-        if p.coverage_weight and not leading:
-            if self.coverage is None or self._crossed(p.coverage_kimg):
-                self.coverage = Coverage(self._encode(self.faces))
-                follow(self.generator.mapping, self.coverage, p.coverage_steps, self.rng, lambda _: None, rate=0.01)
+        if self.coverage is not None and not leading:
             distance = self.coverage(self.generator.mapping, 256, self.rng)
             total = total + p.coverage_weight * distance
             terms["coverage"] = distance.detach()

@@ -223,7 +223,7 @@ for pixel_range in [(0, 1), (-1, 1)]:
     print(pixel_range, f"{term(blurred, term.prepare(photo))['mse'].item():.4f}")
 
 # %% [markdown]
-# So two ports with "$\\lambda_{mse} = 1$" can follow different losses. The public text does not settle the range, nor whether VGG's input is
+# So two ports with "$\lambda_{mse} = 1$" can follow different losses. The public text does not settle the range, nor whether VGG's input is
 # normalised, nor if the maps are taken before or after the ReLU: `i2s` has a switch for each, and says its defaults.
 #
 # ### Exercise 3.6 (diagnose, difficulty 2 of 3, 5 minutes): a loss of 100000
