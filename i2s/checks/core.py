@@ -47,6 +47,7 @@ def expect_tensor(
         isinstance(answer, Tensor),
         f"`{name}` is a {type(answer).__name__}, but a torch tensor is needed.",
     )
+    answer = answer.detach()
     if shape is not None:
         expect(
             tuple(answer.shape) == tuple(shape),
@@ -62,7 +63,7 @@ def expect_tensor(
     if high is not None:
         most = float(answer.max())
         expect(most <= high, f"`{name}` goes up to {most:.3g}, but nothing above {high:g} is expected.")
-    return answer.detach()
+    return answer
 
 
 def close(a, b, relative: float = 1e-3, absolute: float = 1e-5) -> bool:

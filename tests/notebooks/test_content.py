@@ -1,0 +1,179 @@
+"""The notebooks as lessons: exercises whole, links that lead somewhere, a text for each picture, short cells."""
+
+import re
+import statistics
+
+import pytest
+from lessons import FORMATS, HEADING, LESSONS, NOTEBOOKS, STUB, anchors, both, cells, learner, longest_quiet, solved
+
+from i2s import checks
+
+WHOLE = len(LESSONS) >= 6  # lessons 0 to 5: the course's first edition
+TEACHING = [lesson for lesson in LESSONS if not lesson.startswith("00")]  # lesson 0 has no exercises
+PAGES = [path for lesson in LESSONS for path in both(lesson)]
+NAMES = [f"{path.parent.name}-{path.stem}" for path in PAGES]
+
+
+def prose(path) -> str:
+    """The text cells of a notebook, one after the other."""
+    return "\n\n".join(cell.source for cell in cells(path, "markdown"))
+
+
+def exercises(lesson):
+    """[(heading's match, cells from the heading to the next)] of a lesson as the learner gets it."""
+    found = []
+    for cell in cells(learner(lesson)):
+        heading = HEADING.search(cell.source) if cell.cell_type == "markdown" else None
+        if heading:
+            found.append((heading, [cell]))
+        elif found:
+            found[-1][1].append(cell)
+    return found
+
+
+# --- exercises ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lesson", TEACHING)
+def test_exercises_are_announced_alike_and_counted(lesson):
+    announced = re.findall(r"^#+ *Exercise.*$", prose(learner(lesson)), re.MULTILINE)
+    found = [heading for heading, _ in exercises(lesson)]
+    assert announced == [heading[0] for heading in found], (
+        "### Exercise N.M (format, difficulty k of 3, t minutes): title"
+    )
+    assert [(int(h[1]), int(h[2])) for h in found] == [(int(lesson[:2]), k + 1) for k in range(len(found))]
+    assert len(found) >= 3
+
+
+@pytest.mark.parametrize("lesson", TEACHING)
+def test_each_exercise_is_whole(lesson):
+    """Two folded hints, one stub, and a cell after it that calls a check which exists."""
+    for heading, part in exercises(lesson):
+        text = "\n".join(cell.source for cell in part if cell.cell_type == "markdown")
+        assert len(re.findall(r"<details>\s*<summary>Hint \d</summary>", text)) == 2, heading[0]
+        code = [cell.source for cell in part if cell.cell_type == "code"]
+        stubs = [k for k, source in enumerate(code) if STUB in source]
+        assert len(stubs) == 1, f"{heading[0]}: {len(stubs)} stubs"
+        called = re.findall(r"checks\.(check_\w+)", "\n".join(code[stubs[0] + 1 : stubs[0] + 2]))
+        assert called, f"{heading[0]}: the cell after the stub calls no check"
+        assert all(callable(getattr(checks, name)) for name in called)
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_stub_belongs_to_an_exercise(lesson):
+    stubs = [cell.id for cell in cells(learner(lesson), "code") if STUB in cell.source]
+    assert stubs == [cell.id for _, part in exercises(lesson) for cell in part if STUB in cell.source]
+
+
+@pytest.mark.parametrize("lesson", TEACHING)
+def test_what_is_to_be_filled_in_is_short(lesson):
+    for cell in cells(solved(lesson), "code"):
+        for solution in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell.source, re.DOTALL):
+            assert longest_quiet(solution) <= 8, f"{cell.id}: {longest_quiet(solution)} lines"
+
+
+@pytest.mark.parametrize("lesson", TEACHING)
+def test_each_check_is_tested(lesson):
+    """The tests of a lesson's checks speak of each of them; what they plant is theirs."""
+    tests = (NOTEBOOKS.parent / "tests" / "checks" / f"test_lesson{lesson[:2]}.py").read_text()
+    called = set(re.findall(r"checks\.check_(\w+)", "\n".join(c.source for c in cells(learner(lesson), "code"))))
+    assert called and {name for name in called if name.rstrip("abcd") not in tests} == set()
+
+
+@pytest.mark.skipif(not WHOLE, reason="the course's first edition is not whole yet")
+def test_there_are_enough_exercises_of_all_kinds():
+    found = [heading for lesson in TEACHING for heading, _ in exercises(lesson)]
+    assert len(found) >= 18
+    assert {heading[3] for heading in found} == set(FORMATS)
+    assert {heading[4] for heading in found} == set("123"), "no difficulty is left out"
+
+
+# --- shape ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_says_what_for_and_how_long_and_where_next(lesson):
+    first, text = cells(learner(lesson))[0].source, prose(learner(lesson))
+    assert re.match(rf"# {int(lesson[:2])}\. \S", first)
+    for word in ("**Goals**", "**Before**", "**Time**"):
+        assert word in first, word
+    asked = text.partition("**Ask yourself**")[2]
+    assert len(re.findall(r"<details>\s*<summary>[^<]+</summary>[^<]*\S", asked)) >= 3, (
+        "three questions, answers folded"
+    )
+    assert "## What you have seen" in text
+    assert "**Next:**" in text or lesson == LESSONS[-1]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_code_cells_are_short(lesson):
+    lengths = sorted(longest_quiet(cell.source) for cell in cells(solved(lesson), "code"))
+    assert statistics.median(lengths) <= 5, lengths
+    assert lengths[int(0.9 * (len(lengths) - 1))] <= 15, lengths
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_enough_of_what_is_shown_is_compared(lesson):
+    """Cells that nbval does not compare are those whose results vary; a lesson of nothing else would test nothing."""
+    code = cells(solved(lesson), "code")
+    compared = [cell for cell in code if "nbval-ignore-output" not in cell.metadata.get("tags", ())]
+    assert len(compared) >= len(code) / 3, f"{len(compared)} of {len(code)}"
+
+
+def test_no_widget_that_strict_tests_or_old_colab_cannot_run():
+    for lesson in LESSONS:
+        code = "\n".join(cell.source for cell in cells(learner(lesson), "code"))
+        for name in (
+            "widgets.Output",
+            "interact(",
+            "interactive_output",
+            "widgets.Accordion",
+            "widgets.Tab",
+            "!pip",
+            "%pip",
+        ):
+            assert name not in code, f"{lesson}: {name}"
+
+
+# --- links and pictures ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_links_lead_somewhere(path):
+    """Each relative link to a file that is there, from where the notebook lies; each `#part` to a heading of it."""
+    text = re.sub(r"```.*?```", "", prose(path), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)[^)]*\)", text) + re.findall(r"""(?:src|href)=["']([^"']+)["']""", text)
+    broken = []
+    for link in links:
+        if link.startswith(("http:", "https:", "mailto:", "data:")):
+            continue
+        name, _, part = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not target.is_file():
+            broken.append(link)
+        elif part and target.suffix in (".md", ".ipynb"):
+            page = prose(target) if target.suffix == ".ipynb" else target.read_text()
+            if part not in anchors(page):
+                broken.append(link)
+    assert not broken
+
+
+def test_anchors_are_made_as_viewers_make_them():
+    page = '# Mean latent\n<a id="w-plus"></a>\n## W+\ntext # no heading\n### The `Adam` *optimiser* #\n'
+    assert anchors(page) == {"mean-latent", "w-plus", "w", "the-adam-optimiser"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_every_picture_has_a_text(path):
+    """For who cannot see it: in the text cells, and in what the cells show."""
+    text = prose(path)
+    for alt, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text):
+        assert len(alt.split()) >= 3, f"{target}: {alt!r}"
+    for tag in re.findall(r"<img\b[^>]*>", text):
+        assert re.search(r"""alt=["'][^"']{10,}""", tag), tag
+    for cell in cells(path, "code"):
+        for output in cell.outputs:
+            for kind in output.get("data", {}):
+                if kind.startswith("image/"):
+                    alt = output.metadata.get(kind, {}).get("alt", "")
+                    assert len(alt) >= 10, f"{cell.id} shows a picture without a text: {alt!r}"
