@@ -5,10 +5,13 @@ Each lesson is written once, as a py:percent file in `source/`, with the solutio
 
     NAME.ipynb             for the learner: solutions replaced by stubs, no outputs
     solutions/NAME.ipynb   executed from top to bottom, outputs kept
+
+The diagrams they show are made by `diagrams/make.py`; `--check` compares those too.
 """
 
 import argparse
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -103,6 +106,15 @@ def check(path: Path) -> list[str]:
     return wrong
 
 
+def check_diagrams() -> list[str]:
+    """Which diagrams do not follow from their scripts."""
+    script = HERE / "diagrams" / "make.py"
+    if not script.is_file():
+        return []
+    run = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
+    return (run.stdout + run.stderr).splitlines() if run.returncode else []
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="lessons, such as 00_start_here (default: all)")
@@ -112,6 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     paths = [p for p in sorted(SOURCE.glob("*.py")) if not options.names or p.stem in options.names]
     if options.check:
         wrong = [sentence for path in paths for sentence in check(path)]
+        wrong += [] if options.names else check_diagrams()
         print("\n".join(wrong) or f"{len(paths)} lessons are up to date.")
         return 1 if wrong else 0
     SOLUTIONS.mkdir(exist_ok=True)
