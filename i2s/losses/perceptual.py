@@ -5,7 +5,7 @@ import inspect
 from torch import Tensor
 
 from i2s.errors import SettingsError
-from i2s.losses.term import check_weight, mean_square
+from i2s.losses.term import check_weight, mean_square_difference
 from i2s.perceptual.slim import TAP_NAMES
 
 
@@ -33,4 +33,6 @@ class Perceptual:
 
     def __call__(self, images: Tensor, prepared: list[Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
         taps = zip(self.weights.items(), self.net.features(images, **self.settings), prepared)
-        return {name: weight * mean_square(ours - theirs, mask) for (name, weight), ours, theirs in taps if weight}
+        return {
+            name: weight * mean_square_difference(ours, theirs, mask) for (name, weight), ours, theirs in taps if weight
+        }

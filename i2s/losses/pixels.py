@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from i2s.errors import SettingsError
-from i2s.losses.term import check_weight, full_precision, mean_square, weighted_mean
+from i2s.losses.term import check_weight, full_precision, mean_square_difference, weighted_mean
 
 
 class PixelMSE:
@@ -20,7 +20,7 @@ class PixelMSE:
         return target.detach()
 
     def __call__(self, images: Tensor, target: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
-        return {"mse": self.weight * self.scale**2 * mean_square(images - target, mask)}
+        return {"mse": self.weight * self.scale**2 * mean_square_difference(images, target, mask)}
 
 
 class PixelL1:

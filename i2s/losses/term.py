@@ -8,6 +8,8 @@ from torch import Tensor
 
 from i2s.errors import SettingsError
 
+CHUNK = 1 << 19  # numbers; so many stay in the cache of a processor
+
 
 class Term(Protocol):
     """A part of a loss that compares images with photos, both [N, 3, H, W] in [-1, 1].
@@ -48,6 +50,38 @@ def weighted_mean(x: Tensor, mask: Tensor | None = None) -> Tensor:
 def mean_square(x: Tensor, mask: Tensor | None = None) -> Tensor:
     """|x|^2 / N of each image by itself, N being the numbers in one: [N, C, H, W] -> [N]; see `weighted_mean`."""
     return weighted_mean(full_precision(x).square(), mask)
+
+
+def mean_square_difference(ours: Tensor, theirs: Tensor, mask: Tensor | None = None) -> Tensor:
+    """`mean_square(ours - theirs, mask)`, in few passes over memory where there is no mask."""
+    if mask is not None or torch.compiler.is_compiling():
+        return mean_square(ours - theirs, mask)
+    return _MeanSquareDifference.apply(ours, theirs)
+
+
+class _MeanSquareDifference(torch.autograd.Function):
+    """Feature maps are large: the difference is never kept, nor its square written down as a whole."""
+
+    @staticmethod
+    def forward(ctx, ours: Tensor, theirs: Tensor) -> Tensor:
+        ctx.save_for_backward(ours, theirs)
+        rows = max(1, CHUNK * ours.shape[2] // ours.numel()) if ours.device.type == "cpu" else ours.shape[2]
+        parts = zip(ours.split(rows, dim=2), theirs.split(rows, dim=2))
+        sums = [full_precision(a - b).square_().sum(dim=(1, 2, 3)) for a, b in parts]
+        return torch.stack(sums).sum(0) / ours[0].numel()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # grad: [N]
+        ours, theirs = ctx.saved_tensors
+        factor = (grad * (2 / ours[0].numel())).view(-1, 1, 1, 1)
+        difference = ours - theirs
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+            gradient = (full_precision(difference) * factor).to(ours.dtype)
+        elif difference.dtype == factor.dtype:
+            gradient = difference.mul_(factor)
+        else:
+            gradient = (difference * factor).to(ours.dtype)
+        return gradient, -gradient if ctx.needs_input_grad[1] else None
 
 
 def full_precision(x: Tensor) -> Tensor:

@@ -78,9 +78,11 @@ class SlimNet(nn.Module):
                 break  # what follows has no part in the result
             if name in ("conv2_1", "conv3_1", "conv4_1"):
                 x = F.max_pool2d(x, 2)
-            x = F.relu(getattr(self, name)(x))
+            x = F.relu_(getattr(self, name)(x))
             if name in TAP_NAMES:
-                found.append(self.taps[len(found)](x))
+                # a 1x1 convolution as a matrix product: in channels-last nothing is copied
+                tap = F.linear(x.permute(0, 2, 3, 1), self.taps[len(found)].weight[:, :, 0, 0])  # [N, h, w, channels]
+                found.append(tap.permute(0, 3, 1, 2))
         return found
 
     forward = features
@@ -93,12 +95,16 @@ class SlimNet(nn.Module):
 
 
 def reduced(images: Tensor, size: int | None) -> Tensor:
-    """Images [N, 3, H, W] with at most `size` px on the shorter side (bicubic, antialiased); never enlarged."""
+    """Images [N, 3, H, W] with at most `size` px on the shorter side (bicubic, antialiased); never enlarged.
+
+    By way of float32, as torch has no such filter for bfloat16 on the CPU.
+    """
     shorter = min(images.shape[2:])
     if size is None or shorter <= size:
         return images
     smaller = [round(side * size / shorter) for side in images.shape[2:]]
-    return F.interpolate(images, smaller, mode="bicubic", antialias=True)
+    full = images if images.dtype == torch.float64 else images.float()
+    return F.interpolate(full, smaller, mode="bicubic", antialias=True).to(images.dtype)
 
 
 def check_images(images: Tensor, smallest: int = 16) -> None:

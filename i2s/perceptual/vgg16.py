@@ -94,10 +94,13 @@ class VGG16(nn.Module):
                 break
             if name in ("conv2_1", "conv3_1", "conv4_1"):
                 x = F.max_pool2d(x, 2)
-            before = getattr(self, name)(x)
-            x = F.relu(before)
-            if name in wanted:
-                found.append(x if self.settings.relu == "after" else before)
+            x = getattr(self, name)(x)
+            before = name in wanted and self.settings.relu == "before"
+            if before:
+                found.append(x)
+            x = F.relu(x) if before else F.relu_(x)
+            if name in wanted and not before:
+                found.append(x)
         return found
 
     forward = features
@@ -107,7 +110,8 @@ class VGG16(nn.Module):
         s = self.settings
         entry = "ImageNet normalisation" if s.normalize else "[0, 1], not normalised"
         size = f"reduced to {s.size} px" if s.size else "at full size"
-        text = f"VGG-16 (torchvision, ImageNet; taps {s.relu} the ReLU; input {entry}, {size})"
+        taps = "taps" if s.taps == TAP_NAMES else f"taps {', '.join(s.taps)}"
+        text = f"VGG-16 (torchvision, ImageNet; {taps} {s.relu} the ReLU; input {entry}, {size})"
         return text + (f"; {self.reason}" if self.reason else "")
 
 
