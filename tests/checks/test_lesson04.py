@@ -1,0 +1,322 @@
+"""The checks of lesson 4: each takes the solution, and refuses the stub and planted mistakes with the right words."""
+
+import functools
+
+import pytest
+import torch
+from helpers import TinyEye, tiny_generator
+
+from i2s import checks
+from i2s.checks.core import CheckFailed
+
+GENERATOR, EYE = tiny_generator(), TinyEye()
+PHOTO = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(7)) * 2 - 1
+
+
+def refused(check, *arguments, words: str):
+    with pytest.raises(CheckFailed, match=words):
+        check(*arguments)
+
+
+def blank(*_, **__):
+    return None
+
+
+# --- 4.1 the initial code -------------------------------------------------------------------------------------------
+
+
+def initial_code(generator):
+    return generator.w_mean.expand(1, generator.num_ws, generator.w_dim).clone().requires_grad_(True)
+
+
+def shape(generator):
+    return 1, generator.num_ws, generator.w_dim
+
+
+def test_initial_code_takes_the_solution(capsys):
+    before = GENERATOR.w_mean.clone()
+    checks.check_initial_code(initial_code, GENERATOR)
+    assert capsys.readouterr().out.startswith("Right")
+    assert torch.equal(before, GENERATOR.w_mean)
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (blank, "no value yet"),
+        (lambda g: g.w_mean.clone().requires_grad_(True), "one row"),
+        (lambda g: torch.zeros(shape(g), requires_grad=True), "not from zeros"),
+        (lambda g: g.w_mean.expand(shape(g)).clone(), "does not ask for gradients"),
+        (lambda g: g.w_mean.clone().requires_grad_(True).expand(shape(g)), "leaf"),
+        (lambda g: g.w_mean.expand(shape(g)).detach().requires_grad_(True), "clone"),
+    ],
+)
+def test_initial_code_names_the_mistake(answer, words):
+    before = GENERATOR.w_mean.clone()
+    refused(checks.check_initial_code, answer, GENERATOR, words=words)
+    assert torch.equal(before, GENERATOR.w_mean)
+
+
+# --- 4.2 the comparison ---------------------------------------------------------------------------------------------
+
+
+def compare(image, photo, features, net, scale=0.5, pixels=True, maps=True, power=2, mean=torch.mean, weight=1.0):
+    loss = mean((scale * (image - photo)).abs() ** power) if pixels else 0.0
+    for ours, theirs in zip(net.features(image), features) if maps else ():
+        loss = loss + weight * mean((ours - theirs).abs() ** power)
+    return loss
+
+
+def only_the_last(image, photo, features, net):
+    for ours, theirs in zip(net.features(image), features):
+        loss = ((image - photo) / 2).square().mean() + (ours - theirs).square().mean()
+    return loss
+
+
+def test_compare_takes_the_solution():
+    checks.check_compare(compare, PHOTO, EYE)
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (blank, "no value yet"),
+        (functools.partial(compare, scale=1.0), "four times"),
+        (functools.partial(compare, maps=False), "pixels alone"),
+        (functools.partial(compare, pixels=False), "feature maps alone"),
+        (functools.partial(compare, mean=torch.sum), "take their mean"),
+        (functools.partial(compare, power=1), "squares them"),
+        (functools.partial(compare, weight=0.25), "mean over the four"),
+        (functools.partial(compare, weight=0.5), "does each count once"),
+        (only_the_last, "inside of the loop"),
+        (lambda *given: compare(*given).detach(), "way back"),
+        (lambda image, photo, *_: (image - photo).square().mean(dim=(2, 3)), "one number"),
+        (lambda *given: compare(*given).item(), "is a float"),
+    ],
+)
+def test_compare_names_the_mistake(answer, words):
+    refused(checks.check_compare, answer, PHOTO, EYE, words=words)
+
+
+# --- 4.3 the update -------------------------------------------------------------------------------------------------
+
+
+def update(optimiser, loss):
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+
+def no_clearing(optimiser, loss):
+    loss.backward()
+    optimiser.step()
+
+
+def no_step(optimiser, loss):
+    optimiser.zero_grad()
+    loss.backward()
+
+
+def upwards(optimiser, loss):
+    update(optimiser, -loss)
+
+
+def cleared_too_late(optimiser, loss):
+    loss.backward()
+    optimiser.zero_grad()
+    optimiser.step()
+
+
+def twice(optimiser, loss):
+    update(optimiser, loss)
+    optimiser.step()
+
+
+def test_update_takes_the_solution():
+    checks.check_update(update)
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (blank, "has not moved"),
+        (no_step, "has not moved"),
+        (cleared_too_late, "has not moved"),
+        (no_clearing, "zero_grad"),
+        (upwards, "up the slope"),
+        (twice, "once each"),
+    ],
+)
+def test_update_names_the_mistake(answer, words):
+    refused(checks.check_update, answer, words=words)
+
+
+# --- 4.4 the loop ---------------------------------------------------------------------------------------------------
+
+
+def find(photo, generator, net, steps, optimiser=torch.optim.Adam, lr=0.01, mistake="", **settings):
+    code, features, losses = initial_code(generator), net.features(photo), []
+    if mistake == "zeros":
+        code = torch.zeros_like(code).requires_grad_(True)
+    if mistake == "no settings":
+        settings = {}
+    if mistake == "Adam always":
+        optimiser = torch.optim.Adam
+    rate = {"rate kept": 0.01, "rate doubled": lr * 2}.get(mistake, lr)
+    adam = optimiser([code], lr=rate, **settings)
+    for step in range(steps if mistake == "one too few" else steps + 1):
+        if mistake == "new optimiser":
+            adam = optimiser([code], lr=rate, **settings)
+        loss = compare(generator.synthesis(code), photo, features, net)
+        losses.append(loss if mistake == "tensors" else loss.item())
+        if (step < steps or mistake == "one update too many") and mistake != "no update":
+            update(adam, loss)
+    return code if mistake == "gradients" else code.detach(), losses
+
+
+def test_find_takes_the_solution():
+    checks.check_find(find, GENERATOR, EYE)
+
+
+@pytest.mark.parametrize(
+    "mistake, words",
+    [
+        ("one too few", "never compared"),
+        ("tensors", "are tensors"),
+        ("gradients", "detach"),
+        ("zeros", "mean latent"),
+        ("no update", "does not change"),
+        ("rate doubled", "learning rate"),
+        ("new optimiser", "once, before the loop"),
+        ("one update too many", "no update after"),
+        ("rate kept", "lr=0.05"),
+        ("Adam always", "another optimiser"),
+        ("no settings", "betas"),
+    ],
+)
+def test_find_names_the_mistake(mistake, words):
+    refused(checks.check_find, functools.partial(find, mistake=mistake), GENERATOR, EYE, words=words)
+
+
+def test_find_refuses_what_is_no_pair():
+    refused(checks.check_find, blank, GENERATOR, EYE, words="two things")
+    refused(checks.check_find, lambda *_, **__: (initial_code(GENERATOR).detach(), 3.0), GENERATOR, EYE, words="a list")
+
+
+# --- 4.5, 4.7 to 4.10: check_first_step, and the broken runs --------------------------------------------------------
+
+CAUSES = ("rate", "gradient", "noise", "rows", "steps")
+RIGHT = {"a": "rate", "b": "gradient", "c": "noise", "d": "rows"}  # check_run_a to check_run_d
+
+
+@pytest.mark.parametrize("run, right", RIGHT.items())
+def test_each_run_has_one_cause_and_each_other_is_refuted(run, right, capsys):
+    check = getattr(checks, f"check_run_{run}")
+    check(right)
+    assert capsys.readouterr().out.startswith("Right")
+    reasons = set()
+    for cause in CAUSES:
+        if cause != right:
+            with pytest.raises(CheckFailed) as failed:
+                check(cause)
+            reasons.add(str(failed.value))
+            assert len(str(failed.value)) > 40
+    assert len(reasons) == 4
+    for nothing in (None, "", 3, "the weather"):
+        with pytest.raises(CheckFailed, match="choose one of|not one of"):
+            check(nothing)
+
+
+def test_first_step():
+    checks.check_first_step("rate")
+    refused(checks.check_first_step, "gradient", words="divides")
+    refused(checks.check_first_step, "loss", words="never sees the loss")
+    refused(checks.check_first_step, None, words="no answer yet")
+    refused(checks.check_first_step, "no idea", words="not one of")
+
+
+# --- 4.6 the ablation -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs():
+    photo = GENERATOR.synthesis(GENERATOR.mapping(GENERATOR.sample_z(1, seed=3))).clamp(-1, 1)
+    search = lambda *a, **k: find(photo, GENERATOR, EYE, 100, *a, **k)[1]
+    return {
+        "Adam": search(),
+        "no momentum": search(betas=(0.0, 0.999)),
+        "plain descent": search(torch.optim.SGD),
+        "faster": search(lr=0.02, betas=(0.0, 0.999)),
+    }
+
+
+def test_ablation_takes_the_solution(runs):
+    checks.check_ablation({name: runs[name] for name in ("Adam", "no momentum", "plain descent")})
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"no momentum": "Adam"}, "first beta"),
+        ({"plain descent": "no momentum"}, "SGD"),
+        ({"no momentum": "faster"}, "same first step"),
+    ],
+)
+def test_ablation_names_the_mistake(runs, change, words):
+    answer = {name: runs[change.get(name, name)] for name in ("Adam", "no momentum", "plain descent")}
+    refused(checks.check_ablation, answer, words=words)
+
+
+def test_ablation_refuses_what_is_missing(runs):
+    good = {name: runs[name] for name in ("Adam", "no momentum", "plain descent")}
+    refused(checks.check_ablation, {}, words="still empty")
+    refused(checks.check_ablation, {"Adam": runs["Adam"]}, words="has no 'no momentum'")
+    refused(checks.check_ablation, good | {"Adam": (None, runs["Adam"])}, words="take the losses")
+    refused(checks.check_ablation, good | {"Adam": runs["Adam"][:50]}, words="100 steps give 101")
+    refused(checks.check_ablation, good | {"Adam": [9.0, *runs["Adam"][1:]]}, words="start differently")
+
+
+# --- 4.11 the explanation -------------------------------------------------------------------------------------------
+
+
+def test_why_moved():
+    checks.check_why_moved(
+        "The generator was trained on faces that stand at one place, and a style cannot move what it learned elsewhere."
+    )
+    refused(checks.check_why_moved, "", words="two or three sentences")
+    refused(checks.check_why_moved, None, words="two or three sentences")
+    vague = "It is harder since the picture is another one and so the loss is just a bit higher than before."
+    refused(checks.check_why_moved, vague, words="habits")
+    half = "It was trained on a great many photos of people and so it is good at drawing people's faces in general."
+    refused(checks.check_why_moved, half, words="same in all")
+
+
+# --- 4.12 when to stop ----------------------------------------------------------------------------------------------
+
+
+def stop_at(losses, window=50, tolerance=0.1, shift=0, against=None, absolute=False, last=True):
+    for k in range(window, len(losses)):
+        before = losses[k - (against or window)]
+        if losses[k] > (before - tolerance if absolute else (1 - tolerance) * before):
+            return k - shift
+    return len(losses) - 1 if last else None
+
+
+def test_stop_at_takes_the_solution():
+    checks.check_stop_at(stop_at)
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (blank, "None"),
+        (lambda *a, **k: float(stop_at(*a, **k)), "a float"),
+        (functools.partial(stop_at, shift=10), "window begins"),
+        (functools.partial(stop_at, against=1), "step before"),
+        (functools.partial(stop_at, absolute=True), "share"),
+        (functools.partial(stop_at, shift=1), "look at"),
+        (functools.partial(stop_at, last=False), "after the loop"),
+    ],
+)
+def test_stop_at_names_the_mistake(answer, words):
+    refused(checks.check_stop_at, answer, words=words)
