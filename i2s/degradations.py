@@ -19,6 +19,7 @@ from torch import Tensor
 
 from i2s.errors import SettingsError
 from i2s.losses.compose import check_mask
+from i2s.perceptual.slim import reduced
 
 Degradation = Callable[[Tensor], Tensor]
 
@@ -80,10 +81,9 @@ class Downsample:
         shorter = min(images.shape[2:])
         if shorter < self.size:
             raise SettingsError(f"Downsample goes to {self.size} px, but the images have {shorter}.")
-        to = [round(side * self.size / shorter) for side in images.shape[2:]]
-        if self.mode == "area":
-            return F.interpolate(images, to, mode="area")
-        return F.interpolate(images, to, mode="bicubic", antialias=True)
+        if self.mode == "bicubic":
+            return reduced(images, self.size)
+        return F.interpolate(images, [round(side * self.size / shorter) for side in images.shape[2:]], mode="area")
 
 
 @dataclass(frozen=True)

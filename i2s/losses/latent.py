@@ -65,8 +65,8 @@ class NoiseRegularization:
     def latent(self, w_plus: Tensor, noise: list[Tensor]) -> dict[str, Tensor]:
         total = w_plus.new_zeros(len(w_plus))
         for given in noise:
-            x = given if given.ndim == 4 else given.view(1, 1, *given.shape[-2:])  # [N|1, 1, H, W]
-            if x.shape[0] not in (1, len(w_plus)) or x.shape[1] != 1 or given.ndim not in (2, 4):
+            x = given[None, None] if given.ndim == 2 else given  # [N|1, 1, H, W]
+            if x.ndim != 4 or x.shape[1] != 1 or x.shape[0] not in (1, len(w_plus)):
                 raise LatentError(
                     f"A noise map is {list(given.shape)}, but {len(w_plus)} codes need [{len(w_plus)}, 1, H, W], "
                     "[1, 1, H, W] or [H, W]."

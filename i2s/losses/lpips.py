@@ -45,7 +45,8 @@ class LPIPS:
     def __call__(self, images: Tensor, prepared: list[Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
         total = 0
         for ours, theirs, weigh in zip(self._features(images), prepared, self.model.lins):
-            total = total + weighted_mean(weigh((ours - theirs).square()), mask)  # [N, C, h, w] -> [N, 1, h, w] -> [N]
+            squares = (ours - theirs).square().to(next(weigh.parameters()))  # [N, C, h, w]
+            total = total + weighted_mean(weigh(squares), mask)  # [N, 1, h, w] -> [N]
         return {"lpips": self.weight * total}
 
     def _features(self, images: Tensor) -> list[Tensor]:

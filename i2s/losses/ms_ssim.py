@@ -17,13 +17,14 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents, from the full si
 
 
 class MSSSIM:
-    """1 - MS-SSIM, reported as "ms_ssim" (Wang, Simoncelli, Bovik 2003, equation 7); 0 for equal images, at most 1.
+    """1 - MS-SSIM, reported as "ms_ssim" (Wang, Simoncelli, Bovik 2003, equation 7); 0 for equal images.
 
     At each of five sizes, each half the one before, contrast and structure are compared in a Gaussian window of
     11 px (deviation 1.5), at the last size luminance too; the means over the picture, to the powers of the paper, are
     multiplied; the mean over the channels is the result. As a picture must hold the window, one below 176 px has
     fewer sizes, and the powers of those are scaled to a sum of 1: at 64 px three, below 22 px one, which is plain SSIM.
-    A mean below 1e-6, the pictures being each other's negative, counts as 1e-6 and has no gradient.
+    With several sizes a mean below 1e-6 (the pictures are each other's negative) counts as 1e-6 and has no gradient,
+    as no power of a negative number would.
     """
 
     def __init__(self, weight: float = 1.0):
@@ -44,7 +45,8 @@ def ms_ssim(images: Tensor, target: Tensor, mask: Tensor | None = None) -> Tenso
     levels = 1
     while levels < len(SCALES) and min(x.shape[2:]) >> levels >= WINDOW:
         levels += 1
-    powers = [power / sum(SCALES[:levels]) for power in SCALES[:levels]]
+    total = sum(SCALES[:levels]) if levels < len(SCALES) else 1.0  # the paper's five are left as they are printed
+    powers = [power / total for power in SCALES[:levels]]
 
     result = x.new_ones(x.shape[:2])  # [N, 3]
     for level, power in enumerate(powers):
@@ -52,7 +54,8 @@ def ms_ssim(images: Tensor, target: Tensor, mask: Tensor | None = None) -> Tenso
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
         luminance, structure = _compare(x, y)  # [N, 3, h - 10, w - 10]
         alike = structure if level < levels - 1 else luminance * structure
-        result = result * _means(alike, x.shape[2:], mask).clamp_min(1e-6) ** power
+        mean = _means(alike, x.shape[2:], mask)
+        result = result * (mean if levels == 1 else mean.clamp_min(1e-6) ** power)
     return result.mean(dim=1)
 
 
