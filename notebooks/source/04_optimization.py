@@ -32,8 +32,8 @@ lab = course.setup()
 generator, net = lab.generator, lab.perceptual
 
 # %% [markdown]
-# The photo is the one of lesson 0: Eileen Collins, a NASA portrait in the public domain, cropped so that eyes and mouth
-# are where the generator expects them.
+# The photo is the one of lesson 0: Eileen Collins, a NASA portrait in the public domain, cropped so that eyes and
+# mouth are where the generator expects them.
 
 # %%
 from skimage import data
@@ -45,7 +45,8 @@ course.show(photo, size=192, alt="The photo to embed: a portrait of the astronau
 # %% [markdown]
 # ## 4.1 Five steps
 #
-# [Embedding](GLOSSARY.md#embedding) a photo means: find the code whose image looks like it. The method has five steps.
+# [Embedding](GLOSSARY.md#embedding) a photo means: find the code whose image looks like it. The method has five
+# steps.
 #
 # 1. Start with an initial code $w^*$.
 # 2. Generate an image $G(w^*)$ of it.
@@ -57,14 +58,14 @@ course.show(photo, size=192, alt="The photo to embed: a portrait of the astronau
 #
 # ### Exercise 4.1 (fill, difficulty 1 of 3, 5 minutes): step 1, the initial code
 #
-# **Given:** `generator.w_mean`, the [mean latent](GLOSSARY.md#mean-latent), of shape `[w_dim]`; `generator.num_ws`, the
-# number of rows; and `generator.w_dim`.
+# **Given:** `generator.w_mean`, the [mean latent](GLOSSARY.md#mean-latent), of shape `[w_dim]`;
+# `generator.num_ws`, the number of rows; and `generator.w_dim`.
 #
-# **Return:** a code in [W+](GLOSSARY.md#w-plus), of shape `[1, num_ws, w_dim]`, float32, with the mean latent in every
-# row, for which PyTorch computes gradients. Changing it must not change the generator.
+# **Return:** a code in [W+](GLOSSARY.md#w-plus), of shape `[1, num_ws, w_dim]`, float32, with the mean latent in
+# every row, for which PyTorch computes gradients. Changing it must not change the generator.
 #
-# <details><summary>Hint 1</summary><code>w_mean.expand(...)</code> repeats a row without copying it. What happens to
-# the original when somebody writes into the repeats?</details>
+# <details><summary>Hint 1</summary><code>w_mean.expand(...)</code> repeats a row without copying it. What happens
+# to the original when somebody writes into the repeats?</details>
 # <details><summary>Hint 2</summary>Three calls in a chain: <code>expand</code>, <code>clone</code>, and
 # <code>requires_grad_(True)</code>, in this order.</details>
 
@@ -96,16 +97,17 @@ course.show(torch.cat([image.detach(), photo]), labels=["image of the code", "ph
 #
 # $N$ and $N_j$ count the numbers that are compared, so each of the five terms is a *mean* of squared differences.
 #
-# **Given:** `image` and `photo`, both `[1, 3, R, R]` with values in [-1, 1]; `features`, the list of the photo's four
-# feature maps; and `net`, so that `net.features(image)` is the list for the image. Compare the pixels on the scale
-# [0, 1], that is as `(x + 1) / 2`; the network wants them in [-1, 1], as they are.
+# **Given:** `image` and `photo`, both `[1, 3, R, R]` with values in [-1, 1]; `features`, the list of the photo's
+# four feature maps; and `net`, so that `net.features(image)` is the list for the image. Compare the pixels on the
+# scale [0, 1], that is as `(x + 1) / 2`; the network wants them in [-1, 1], as they are.
 #
 # **Return:** the loss, a tensor of shape `[]`, float32, at least 0.
 #
-# <details><summary>Hint 1</summary>A mean of squares is <code>(a - b).square().mean()</code>. Start with the pixels'
-# term, then add the others in a loop.</details>
-# <details><summary>Hint 2</summary><code>for ours, theirs in zip(net.features(image), features):</code> goes through
-# the four pairs. Nothing may cut the loss off from the image: no <code>no_grad</code>, no <code>item()</code>.</details>
+# <details><summary>Hint 1</summary>A mean of squares is <code>(a - b).square().mean()</code>. Start with the
+# pixels' term, then add the others in a loop.</details>
+# <details><summary>Hint 2</summary><code>for ours, theirs in zip(net.features(image), features):</code> goes
+# through the four pairs. Nothing may cut the loss off from the image: no <code>no_grad</code>, no
+# <code>item()</code>.</details>
 
 # %%
 def compare(image, photo, features, net):
@@ -122,8 +124,8 @@ def compare(image, photo, features, net):
 checks.check_compare(compare, photo, net)
 
 # %% [markdown]
-# Why is `features` handed in? The photo never changes, so its maps are computed *once*, before the loop. Computing them
-# again in each step gives the same numbers, later.
+# Why is `features` handed in? The photo never changes, so its maps are computed *once*, before the loop.
+# Computing them again in each step gives the same numbers, later.
 
 # %% tags=["nbval-ignore-output"]
 features = net.features(photo)
@@ -131,7 +133,8 @@ loss = compare(image, photo, features, net)
 print(f"loss of the average face: {loss.item():.3f}")
 
 # %% [markdown]
-# One number says how wrong the image is. `backward()` asks how this number would change with *each* number of the code.
+# One number says how wrong the image is. `backward()` asks how this number would change with *each* number of the
+# code.
 
 # %% tags=["nbval-ignore-output"]
 loss.backward()
@@ -149,8 +152,8 @@ print("size of the gradient, row by row:", [round(g, 3) for g in code.grad[0].no
 #
 # <details><summary>Hint 1</summary><code>backward()</code> <em>adds</em> to the gradient that is there
 # already.</details>
-# <details><summary>Hint 2</summary>Three lines: the optimiser forgets old gradients, the loss computes new ones, the
-# optimiser takes a step.</details>
+# <details><summary>Hint 2</summary>Three lines: the optimiser forgets old gradients, the loss computes new ones,
+# the optimiser takes a step.</details>
 
 # %%
 def update(optimiser, loss):
@@ -171,13 +174,15 @@ checks.check_update(update)
 # **Given:** your three functions, and the two lines that prepare the search. The optimiser is
 # [Adam](GLOSSARY.md#adam), the paper's choice; section 4.5 says what it does.
 #
-# **Return:** `code`, of shape `[1, num_ws, w_dim]`, without gradients (`detach()`); and `losses`, a list of `steps + 1`
-# floats: entry `k` is the loss of the code after `k` updates. So the last code is compared too, but updated no more.
+# **Return:** `code`, of shape `[1, num_ws, w_dim]`, without gradients (`detach()`); and `losses`, a list of
+# `steps + 1` floats: entry `k` is the loss of the code after `k` updates. So the last code is compared too, but
+# updated no more.
 #
-# <details><summary>Hint 1</summary>Go round <code>steps + 1</code> times. Each time: generate, compare, append, and
-# update unless it is the last time.</details>
-# <details><summary>Hint 2</summary>The loop counts <code>step</code> through <code>range(steps + 1)</code>, and its
-# last lines update only if <code>step &lt; steps</code>. A loss becomes a float by <code>loss.item()</code>.</details>
+# <details><summary>Hint 1</summary>Go round <code>steps + 1</code> times. Each time: generate, compare, append,
+# and update unless it is the last time.</details>
+# <details><summary>Hint 2</summary>The loop counts <code>step</code> through <code>range(steps + 1)</code>, and
+# its last lines update only if <code>step &lt; steps</code>. A loss becomes a float by
+# <code>loss.item()</code>.</details>
 
 # %%
 def find(photo, generator, net, steps, optimiser=torch.optim.Adam, lr=0.01, **settings):
@@ -200,8 +205,8 @@ checks.check_find(find, generator, net)
 # %% [markdown]
 # ## 4.2 Yours and the library's
 #
-# `i2s.embed` takes the same five steps, with more care around them: many photos at once, progress, snapshots, errors
-# that say what to do. With the same settings it must give the same numbers. Both go 100 steps.
+# `i2s.embed` takes the same five steps, with more care around them: many photos at once, progress, snapshots,
+# errors that say what to do. With the same settings it must give the same numbers. Both go 100 steps.
 
 # %% tags=["nbval-ignore-output"]
 mine, losses = find(photo, generator, net, 100)
@@ -212,7 +217,8 @@ difference = max(abs(a - b) / b for a, b in zip(losses, theirs))
 print(f"largest difference among the {len(losses)} losses: {difference:.1e} of the loss")
 
 # %% [markdown]
-# Two programs, one method. A difference that is not quite 0 comes from rounding: sums were taken in another order.
+# Two programs, one method. A difference that is not quite 0 comes from rounding: sums were taken in another
+# order.
 
 # %%
 with torch.no_grad():
@@ -222,8 +228,8 @@ course.show(torch.cat([photo, pair]), labels=["photo", "yours", "i2s.embed"], si
 # %% [markdown]
 # ## 4.3 Read a loss curve
 #
-# `result.history` keeps each term by itself. On a linear axis only the first steps can be seen. On a logarithmic one
-# equal heights are equal *ratios*, and the later steps can be judged too. Look at both.
+# `result.history` keeps each term by itself. On a linear axis only the first steps can be seen. On a logarithmic
+# one equal heights are equal *ratios*, and the later steps can be judged too. Look at both.
 
 # %%
 course.plot({"loss": theirs}, "step", "loss", alt="Loss against step on a linear axis.")
@@ -240,8 +246,8 @@ course.plot(
 # 1. **The first steps.** A sound run falls at once. A loss that leaps up at step 1 was thrown there.
 # 2. **The slope at the end.** Falling still: more steps would help. Flat: they would not.
 # 3. **The roughness.** Small waves are normal, since Adam overshoots a little. Swings that grow are not.
-# 4. **The terms.** One that stays up shows what the code does not catch: colours (`mse`), edges (`conv1_1`, `conv1_2`),
-#    larger shapes (`conv3_2`, `conv4_2`).
+# 4. **The terms.** One that stays up shows what the code does not catch: colours (`mse`), edges (`conv1_1`,
+#    `conv1_2`), larger shapes (`conv3_2`, `conv4_2`).
 #
 # And never the curve alone: it does not show what a face looks like. The next section has an example.
 
@@ -253,7 +259,8 @@ print("gain of the last 20 steps:", f"{1 - theirs[-1] / theirs[-21]:.0%}")
 # %% [markdown]
 # ## 4.4 Where to start: at the mean, or anywhere?
 #
-# The paper knows two starts: the mean latent; and U(-1, 1), random numbers of which each may be anything between -1 and
+# The paper knows two starts: the mean latent; and U(-1, 1), random numbers of which each may be anything between
+# -1 and
 # 1. It recommends the mean for faces, and U(-1, 1) for everything else. We try both, on a face and on a cat.
 
 # %%
@@ -265,7 +272,8 @@ starts = torch.stack([mean_code, *random_codes])
 starts.shape[:2]
 
 # %% [markdown]
-# Four starts, one mean and three random, each with a row for every layer. Here is what the generator draws of them.
+# Four starts, one mean and three random, each with a row for every layer. Here is what the generator draws of
+# them.
 
 # %%
 with torch.no_grad():
@@ -274,8 +282,9 @@ names = ["mean", "random 1", "random 2", "random 3"]
 course.show(drawn, labels=names)
 
 # %% [markdown]
-# The mapping network never makes such random codes, and the generator does not know what to draw for them. All eight
-# searches (two photos, four starts) go at once, as one batch; each has a loss of its own. About half a minute.
+# The mapping network never makes such random codes, and the generator does not know what to draw for them. All
+# eight searches (two photos, four starts) go at once, as one batch; each has a loss of its own. About half a
+# minute.
 
 # %% tags=["nbval-ignore-output"]
 batch = torch.cat([photo.expand(4, -1, -1, -1), cat.expand(4, -1, -1, -1)])
@@ -297,8 +306,9 @@ course.plot_spread(
 )  # fmt: skip
 
 # %% [markdown]
-# The band goes from the lowest to the highest of the three runs, the line is their median. A single random run would
-# have shown you a piece of luck. Now the images; and beside the loss a second number, how far the code is from the mean.
+# The band goes from the lowest to the highest of the three runs, the line is their median. A single random run
+# would have shown you a piece of luck. Now the images; and beside the loss a second number, how far the code is
+# from the mean.
 
 # %%
 course.show(race.image, labels=[f"face, {n}" for n in names] + [f"cat, {n}" for n in names], columns=4)
@@ -311,26 +321,27 @@ w = generator.mapping(generator.sample_z(1000, seed=0))[:, 0]
 print(f"codes w of random faces, for comparison: distance {(w - generator.w_mean).norm(dim=1).mean():.1f}")
 
 # %% [markdown]
-# Read the table against the pictures: look at the eyes and the mouth of each face. A search from U(-1, 1) may come to
-# about the same loss, and yet it ends near where it began, far from all codes of faces. What it draws is paint that
-# resembles the photo from afar; lesson 5 shows that such codes cannot be edited. The cat is no face wherever one starts,
-# so for it there is less to lose.
+# Read the table against the pictures: look at the eyes and the mouth of each face. A search from U(-1, 1) may
+# come to about the same loss, and yet it ends near where it began, far from all codes of faces. What it draws is
+# paint that resembles the photo from afar; lesson 5 shows that such codes cannot be edited. The cat is no face
+# wherever one starts, so for it there is less to lose.
 #
 # **Take along:** start faces at the mean. Judge a code by its loss, its image *and* its distance to the mean.
 #
 # ## 4.5 Adam
 #
-# Plain gradient descent updates $w \leftarrow w - \eta g$, with gradient $g$ and
-# [learning rate](GLOSSARY.md#learning-rate) $\eta$. [Adam](GLOSSARY.md#adam) keeps two running averages for each number
-# of the code, $m$ of $g$ and $v$ of $g^2$:
+# Plain gradient descent updates $w \leftarrow w - \eta g$, with gradient $g$ and [learning
+# rate](GLOSSARY.md#learning-rate) $\eta$. [Adam](GLOSSARY.md#adam) keeps two running averages for each number of
+# the code, $m$ of $g$ and $v$ of $g^2$:
 #
 # $$m \leftarrow \beta_1 m + (1 - \beta_1) g \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2$$
 #
 # $$w \leftarrow w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}$$
 #
-# Both start at 0, and $t$ counts the steps from 1; the divisions by $1 - \beta^t$ make up for that start. The paper takes
-# $\eta = 0.01$, $\beta_1 = 0.9$, $\beta_2 = 0.999$ and $\epsilon = 10^{-8}$, a number so small that it only prevents a
-# division by 0. Averaging $g$ is called *momentum*: the code keeps some of its direction, as a ball would.
+# Both start at 0, and $t$ counts the steps from 1; the divisions by $1 - \beta^t$ make up for that start. The
+# paper takes $\eta = 0.01$, $\beta_1 = 0.9$, $\beta_2 = 0.999$ and $\epsilon = 10^{-8}$, a number so small that
+# it only prevents a division by 0. Averaging $g$ is called *momentum*: the code keeps some of its direction, as a
+# ball would.
 #
 # ### Exercise 4.5 (predict, difficulty 2 of 3, 4 minutes): the first step
 #
@@ -342,9 +353,10 @@ print(f"codes w of random faces, for comparison: distance {(w - generator.w_mean
 #
 # Set `prediction` to one of the three.
 #
-# <details><summary>Hint 1</summary>Put t = 1 and m = v = 0 into the formulas. What are the two fractions then?</details>
-# <details><summary>Hint 2</summary>The upper one is g, and the lower one is the root of g². What is g divided by the
-# root of g²?</details>
+# <details><summary>Hint 1</summary>Put t = 1 and m = v = 0 into the formulas. What are the two fractions
+# then?</details>
+# <details><summary>Hint 2</summary>The upper one is g, and the lower one is the root of g². What is g divided by
+# the root of g²?</details>
 
 # %%
 prediction = None
@@ -367,8 +379,9 @@ for factor in (1, 1000):
     print(f"loss x {factor:4}: a number moved by {way.median():.5f} (median), {way.max():.5f} (most)")
 
 # %% [markdown]
-# So with Adam the learning rate is a *length*, in units of the code. And a factor before the whole loss does nothing: a
-# loss that somebody divided by $N$ twice gives the same path. A factor before *one term* does change it (lesson 3).
+# So with Adam the learning rate is a *length*, in units of the code. And a factor before the whole loss does
+# nothing: a loss that somebody divided by $N$ twice gives the same path. A factor before *one term* does change
+# it (lesson 3).
 #
 # Which length is right? Three learning rates, 100 steps each; look at the loss and at the way gone.
 
@@ -383,13 +396,13 @@ for rate in (0.001, 0.01, 0.1):
 course.plot(rates, "step", "loss", log=True, alt="Loss against step for learning rates 0.001, 0.01 and 0.1.")
 
 # %% [markdown]
-# A small rate needs more steps. A large one is quick, but it runs far, and a low loss far from the mean is a code that
-# draws this photo and spoils every edit. The paper's 0.01 with more steps is the middle way.
+# A small rate needs more steps. A large one is quick, but it runs far, and a low loss far from the mean is a code
+# that draws this photo and spoils every edit. The paper's 0.01 with more steps is the middle way.
 #
 # ### Exercise 4.6 (ablate, difficulty 2 of 3, 8 minutes): take Adam apart
 #
-# To *ablate* is to take one part away and see what was due to it. Fill `runs` with the losses of three searches of
-# `photo`, 100 steps each, all with `lr=0.01`:
+# To *ablate* is to take one part away and see what was due to it. Fill `runs` with the losses of three searches
+# of `photo`, 100 steps each, all with `lr=0.01`:
 #
 # - `runs["Adam"]`: as above;
 # - `runs["no momentum"]`: Adam with $\beta_1 = 0$ and $\beta_2 = 0.999$, so that $m$ is just the newest gradient;
@@ -398,9 +411,10 @@ course.plot(rates, "step", "loss", log=True, alt="Loss against step for learning
 # Each value is the list of 101 floats that `find` returns second. Write down first what you expect of each.
 #
 # <details><summary>Hint 1</summary>Your <code>find</code> hands further settings on to the optimiser:
-# <code>betas=(..., ...)</code>. PyTorch wants both as floats, so <code>0.0</code> and not <code>0</code>.</details>
-# <details><summary>Hint 2</summary>The optimiser itself is the fifth argument of <code>find</code>; <code>[1]</code>
-# takes the losses of what it returns.</details>
+# <code>betas=(..., ...)</code>. PyTorch wants both as floats, so <code>0.0</code> and not
+# <code>0</code>.</details>
+# <details><summary>Hint 2</summary>The optimiser itself is the fifth argument of <code>find</code>;
+# <code>[1]</code> takes the losses of what it returns.</details>
 
 # %%
 runs = {}
@@ -419,13 +433,14 @@ course.plot(
 )
 
 # %% [markdown]
-# Plain descent hardly moves: $\eta g$ is tiny, because the loss is a mean and each number of the code has a small share
-# in it. Adam divides by the gradient's size, so 0.01 means the same to every number, row and photo.
+# Plain descent hardly moves: $\eta g$ is tiny, because the loss is a mean and each number of the code has a small
+# share in it. Adam divides by the gradient's size, so 0.01 means the same to every number, row and photo.
 #
 # ## 4.6 Broken runs
 #
-# Four programs, each with one thing wrong. All claim to do what yours does, with learning rate 0.05, in 100 steps. You
-# get what one gets in a report that somebody sends: a curve, and one more finding. These are the causes to choose from:
+# Four programs, each with one thing wrong. All claim to do what yours does, with learning rate 0.05, in 100
+# steps. You get what one gets in a report that somebody sends: a curve, and one more finding. These are the
+# causes to choose from:
 #
 # | answer | cause |
 # |---|---|
@@ -485,9 +500,10 @@ print("healthy:", [f"{loss:.3f}" for loss in healthy.loss[:4, 0]])
 print("run B:  ", [f"{loss:.3f}" for loss in b.losses[:4]])
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>Is the first update a good one? From which step on do the two differ?</details>
-# <details><summary>Hint 2</summary>Something is right as long as there is only one gradient, and wrong from the second
-# on.</details>
+# <details><summary>Hint 1</summary>Is the first update a good one? From which step on do the two
+# differ?</details>
+# <details><summary>Hint 2</summary>Something is right as long as there is only one gradient, and wrong from the
+# second on.</details>
 
 # %%
 cause_b = None
@@ -501,8 +517,8 @@ checks.check_run_b(cause_b)
 # %% [markdown]
 # ### Exercise 4.9 (diagnose, difficulty 2 of 3, 5 minutes): run C
 #
-# C uses a copy of the generator whose noise inputs are switched on, as they are in NVIDIA's networks. Its report comes
-# with a test: the code that it found, drawn and compared five more times by its own program. Set `cause_c`.
+# C uses a copy of the generator whose noise inputs are switched on, as they are in NVIDIA's networks. Its report
+# comes with a test: the code that it found, drawn and compared five more times by its own program. Set `cause_c`.
 
 # %%
 c = broken_run("C", photo, generator, net)
@@ -512,8 +528,8 @@ course.plot(sound | {"run C": c.losses}, "step", "loss", log=True, alt="Loss of 
 print("one code, five losses:", [f"{loss:.4f}" for loss in c.compared_again])
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>If nothing but the code decided the image, how many different losses could one code
-# have?</details>
+# <details><summary>Hint 1</summary>If nothing but the code decided the image, how many different losses could one
+# code have?</details>
 # <details><summary>Hint 2</summary>Which of the causes changes the image while the code stays the same?</details>
 
 # %%
@@ -555,13 +571,14 @@ cause_d = "rows"
 checks.check_run_d(cause_d)
 
 # %% [markdown]
-# This one is the most dangerous: nothing looks bad. D began with `w_mean` *copied* into every row, and the copies part at
-# the first update. A search in W holds one row and *expands* it in each step, so that all layers read the same numbers.
+# This one is the most dangerous: nothing looks bad. D began with `w_mean` *copied* into every row, and the copies
+# part at the first update. A search in W holds one row and *expands* it in each step, so that all layers read the
+# same numbers.
 #
 # ## 4.7 A photo that is moved
 #
-# The paper warns that the result is sensitive to where the face is. How sensitive? The same photo nine times, shifted,
-# turned and scaled; what lies outside of the picture is filled by mirroring. About half a minute.
+# The paper warns that the result is sensitive to where the face is. How sensitive? The same photo nine times,
+# shifted, turned and scaled; what lies outside of the picture is filled by mirroring. About half a minute.
 
 # %%
 from i2s.course.moved import moved
@@ -593,16 +610,18 @@ course.bars(
 )  # fmt: skip
 
 # %% [markdown]
-# ([PSNR](GLOSSARY.md#psnr) is the error of the pixels on a scale of decibels; higher is better.) Look at the eyes and
-# the mouth, too: a number averages over all pixels, and the eyes are few of them. So before you embed a photo of your
-# own, [align](GLOSSARY.md#alignment) it: crop it so that eyes and mouth come where they are in the training photos.
+# ([PSNR](GLOSSARY.md#psnr) is the error of the pixels on a scale of decibels; higher is better.) Look at the eyes
+# and the mouth, too: a number averages over all pixels, and the eyes are few of them. So before you embed a photo
+# of your own, [align](GLOSSARY.md#alignment) it: crop it so that eyes and mouth come where they are in the
+# training photos.
 #
 # ### Exercise 4.11 (explain, difficulty 2 of 3, 5 minutes): why does moving cost?
 #
-# To us a shifted face is the same face. In two or three sentences: why is it harder for the generator? Write them into
-# the string `answer`. The check looks only whether both halves of the reason are mentioned.
+# To us a shifted face is the same face. In two or three sentences: why is it harder for the generator? Write them
+# into the string `answer`. The check looks only whether both halves of the reason are mentioned.
 #
-# <details><summary>Hint 1</summary>Where does the synthesis network begin (lesson 1), and can a style move it?</details>
+# <details><summary>Hint 1</summary>Where does the synthesis network begin (lesson 1), and can a style move
+# it?</details>
 # <details><summary>Hint 2</summary>What was the same in all the photos that the generator has seen?</details>
 
 # %%
@@ -621,8 +640,8 @@ checks.check_why_moved(answer)
 # %% [markdown]
 # ## 4.8 When to stop
 #
-# The paper takes 5000 steps, and reports that faces settle after about 1000. Each step costs time, and each carries the
-# code further away. A longer search shows what the later steps buy.
+# The paper takes 5000 steps, and reports that faces settle after about 1000. Each step costs time, and each
+# carries the code further away. A longer search shows what the later steps buy.
 
 # %% tags=["nbval-ignore-output"]
 long = i2s.embed(photo, generator, steps=400, perceptual=net, progress=False, snapshots=17)
@@ -642,11 +661,12 @@ course.show(torch.cat([path, photo.cpu()]), labels=[f"step {step}" for step in p
 #
 # **Given:** `losses`, a list of floats; `window`, a number of steps; `tolerance`, a share such as 0.05.
 #
-# **Return:** the first step `k`, at least `window`, at which the last `window` steps have gained less than `tolerance`,
-# that is $L_k > (1 - \text{tolerance}) \, L_{k - \text{window}}$; an int. If there is none, the last step.
+# **Return:** the first step `k`, at least `window`, at which the last `window` steps have gained less than
+# `tolerance`, that is $L_k > (1 - \text{tolerance}) \, L_{k - \text{window}}$; an int. If there is none, the last
+# step.
 #
-# <details><summary>Hint 1</summary>Go through the steps from <code>window</code> to the last, and return as soon as the
-# condition holds.</details>
+# <details><summary>Hint 1</summary>Go through the steps from <code>window</code> to the last, and return as soon
+# as the condition holds.</details>
 # <details><summary>Hint 2</summary>Steps count from 0, so the last of a list of 101 losses is step 100.</details>
 
 # %%
@@ -664,7 +684,8 @@ def stop_at(losses, window=50, tolerance=0.1):
 checks.check_stop_at(stop_at)
 
 # %% [markdown]
-# Why a window, and not the step before? Because one small wave of Adam would stop the search. Your rule, on the long run:
+# Why a window, and not the step before? Because one small wave of Adam would stop the search. Your rule, on the
+# long run:
 
 # %% tags=["nbval-ignore-output"]
 for tolerance in (0.4, 0.3, 0.2, 0.1):
@@ -672,29 +693,31 @@ for tolerance in (0.4, 0.3, 0.2, 0.1):
     print(f"gain below {tolerance:.0%} in 50 steps: stop at step {k} with loss {long.loss[k, 0]:.3f}")
 
 # %% [markdown]
-# A run that stops at its last step has not met the rule yet: it could go on. No number of steps is right for all uses.
-# To *show* a photo again, go on until the curve is flat. To *edit* it (lesson 5), stop earlier, while the code is still
-# near the faces.
+# A run that stops at its last step has not met the rule yet: it could go on. No number of steps is right for all
+# uses. To *show* a photo again, go on until the curve is flat. To *edit* it (lesson 5), stop earlier, while the
+# code is still near the faces.
 #
 # ## What you have seen
 #
 # - Five steps, about twenty lines, and the same numbers as `i2s.embed`.
 # - The mean latent as a start keeps faces near the faces; a random start may reach the same loss far from them.
 # - Adam's learning rate is the length of a step, whatever the size of the gradient.
-# - A curve is evidence: its first step, its end, its roughness, its terms. Image and distance to the mean belong to it.
+# - A curve is evidence: its first step, its end, its roughness, its terms. Image and distance to the mean belong
+#   to it.
 # - A face that is moved costs more, because the generator has learned where faces are.
 #
 # **Ask yourself**
 #
-# <details><summary>Your loss is 0.4 and a friend's, on another photo, is 0.3. Whose embedding is better?</summary>Nobody
-# can say: each photo has its own lowest loss. Compare runs on one photo, or look at the images.</details>
-# <details><summary>Why are the photo's features computed before the loop?</summary>They never change. Inside of the loop
-# they would cost time and give the same result.</details>
-# <details><summary>You double the loss. What changes about Adam's path?</summary>Nothing: both averages grow, and their
-# ratio stays, but for the tiny epsilon.</details>
+# <details><summary>Your loss is 0.4 and a friend's, on another photo, is 0.3. Whose embedding is
+# better?</summary>Nobody can say: each photo has its own lowest loss. Compare runs on one photo, or look at the
+# images.</details>
+# <details><summary>Why are the photo's features computed before the loop?</summary>They never change. Inside of
+# the loop they would cost time and give the same result.</details>
+# <details><summary>You double the loss. What changes about Adam's path?</summary>Nothing: both averages grow, and
+# their ratio stays, but for the tiny epsilon.</details>
 #
-# **Words:** [embedding](GLOSSARY.md#embedding), [initial code](GLOSSARY.md#initial-code), [Adam](GLOSSARY.md#adam),
-# [learning rate](GLOSSARY.md#learning-rate), [mean latent](GLOSSARY.md#mean-latent), [noise](GLOSSARY.md#noise),
-# [alignment](GLOSSARY.md#alignment), [PSNR](GLOSSARY.md#psnr).
+# **Words:** [embedding](GLOSSARY.md#embedding), [initial code](GLOSSARY.md#initial-code),
+# [Adam](GLOSSARY.md#adam), [learning rate](GLOSSARY.md#learning-rate), [mean latent](GLOSSARY.md#mean-latent),
+# [noise](GLOSSARY.md#noise), [alignment](GLOSSARY.md#alignment), [PSNR](GLOSSARY.md#psnr).
 #
 # **Next:** [lesson 5](05_editing.ipynb) edits the faces that you can now find.
