@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from i2s.errors import SettingsError
-from i2s.losses.compose import check_mask
+from i2s.losses.compose import check_mask, select
 from i2s.perceptual.slim import reduced
 
 Degradation = Callable[[Tensor], Tensor]
@@ -37,6 +37,10 @@ class Inpaint:
 
     def __post_init__(self):
         check_mask(self.mask)
+
+    def select(self, rows: Tensor) -> "Inpaint":
+        """The same for some of the photos."""
+        return self if len(self.mask) == 1 else Inpaint(self.mask[rows.to(self.mask.device)])
 
     def __call__(self, images: Tensor) -> Tensor:
         if self.mask.shape[2:] != images.shape[2:] or self.mask.shape[0] not in (1, len(images)):
@@ -138,6 +142,10 @@ class Compose:
 
     def __post_init__(self):
         object.__setattr__(self, "steps", tuple(self.steps))
+
+    def select(self, rows: Tensor) -> "Compose":
+        """The same for some of the photos."""
+        return Compose(tuple(select(step, rows) for step in self.steps))
 
     def __call__(self, images: Tensor) -> Tensor:
         for step in self.steps:

@@ -27,6 +27,10 @@ class Sum:
         if not self.image_parts:
             raise SettingsError("No term of this loss compares the image with the photo: add one, such as PixelMSE().")
 
+    def select(self, rows: Tensor) -> "Sum":
+        """The same for some of the photos, `rows` [M] of their numbers: masks of the others are left out."""
+        return Sum(*(select(term, rows) for term in self.terms))
+
     def prepare(self, target: Tensor) -> tuple[tuple[int, ...], list]:
         return tuple(target.shape), [term.prepare(target) for term in self.image_parts]
 
@@ -89,18 +93,28 @@ class Masked:
             raise SettingsError(f"{type(term).__name__} takes no mask: give its __call__ an argument mask=None.")
         self.term, self.mask, self.label = term, check_mask(mask), label
 
-    def prepare(self, target: Tensor) -> tuple[Any, Tensor]:
+    def select(self, rows: Tensor) -> "Masked":
+        """The same for some of the photos."""
+        mask = self.mask if len(self.mask) == 1 else self.mask[rows.to(self.mask.device)]
+        return Masked(select(self.term, rows), mask, self.label)
+
+    def prepare(self, target: Tensor) -> tuple[Any, Tensor | None]:
         count, _, height, width = target.shape
         if self.mask.shape[2:] != (height, width) or self.mask.shape[0] not in (1, count):
             raise SettingsError(
                 f"The mask is {list(self.mask.shape)}, but the photos {list(target.shape)} need "
                 f"[1, 1, {height}, {width}] or [{count}, 1, {height}, {width}]."
             )
-        return self.term.prepare(target), self.mask.to(target)
+        # sums in another order are not the same to the last bit: a mask of ones is left out
+        return self.term.prepare(target), None if (self.mask == 1).all() else self.mask.to(target)
 
-    def __call__(self, images: Tensor, prepared: tuple[Any, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
+    def __call__(
+        self, images: Tensor, prepared: tuple[Any, Tensor | None], mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         part, own = prepared
-        values = self.term(images, part, mask=own if mask is None else own * mask)
+        if mask is not None and own is not None:
+            own = own * mask
+        values = self.term(images, part, mask=mask if own is None else own)
         return {self.label + name: value for name, value in values.items()}
 
 
@@ -114,12 +128,21 @@ class Degraded:
             raise SettingsError(f"{type(term).__name__} looks at codes, which a degradation does not change.")
         self.term, self.degradation = term, degradation
 
+    def select(self, rows: Tensor) -> "Degraded":
+        """The same for some of the photos."""
+        return Degraded(select(self.term, rows), select(self.degradation, rows))
+
     def prepare(self, target: Tensor) -> Any:
         return self.term.prepare(self.degradation(target))
 
     def __call__(self, images: Tensor, prepared: Any, mask: Tensor | None = None) -> dict[str, Tensor]:
         masked = {} if mask is None else {"mask": mask}
         return self.term(self.degradation(images), prepared, **masked)
+
+
+def select(part: Any, rows: Tensor) -> Any:
+    """A term or a degradation for some of the photos; what holds nothing of single photos is that already."""
+    return part.select(rows) if hasattr(part, "select") else part
 
 
 def check_mask(mask: Tensor) -> Tensor:

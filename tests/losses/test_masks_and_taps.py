@@ -5,7 +5,7 @@ import torch
 from helpers import TinyEye
 from terms import SIDE, pictures
 
-from i2s.degradations import Downsample, Grey, box_mask, circle_mask, half_mask
+from i2s.degradations import Compose, Downsample, Grey, Inpaint, box_mask, circle_mask, half_mask
 from i2s.errors import SettingsError
 from i2s.losses import Degraded, ImageLoss, LatentDistance, Masked, Perceptual, PixelL1, PixelMSE, Sum, weighted_mean
 from i2s.perceptual.slim import SlimNet, load_slim
@@ -39,6 +39,29 @@ def test_masks_multiply():
     nested, at_once = Masked(Masked(PixelL1(), left), top), Masked(PixelL1(), left * top)
     images, target = pictures(seed=1), pictures(seed=2)
     assert torch.equal(*(term(images, term.prepare(target))["l1"] for term in (nested, at_once)))
+
+
+def test_a_mask_of_ones_is_none_where_it_would_change_the_order_of_sums():
+    """Also for pictures so large that they are added up in pieces."""
+    images, target = (pictures(1, 512, seed, torch.float32) for seed in (1, 2))
+    masked = Masked(PixelMSE(), torch.ones(1, 1, 512, 512))
+    assert torch.equal(masked(images, masked.prepare(target))["mse"], PixelMSE()(images, target)["mse"])
+
+
+def test_some_of_the_photos():
+    """Each keeps its own masks, wherever in the loss they are."""
+    rng = torch.Generator().manual_seed(0)
+    masks = torch.rand(4, 3, 1, SIDE, SIDE, generator=rng, dtype=torch.float64)
+    loss = Sum(
+        PixelMSE(),
+        Masked(Degraded(PixelL1(), Compose((Grey(), Inpaint(masks[0])))), masks[1]),
+        Masked(Sum(Masked(PixelMSE(), masks[2])), circle_mask(SIDE).double(), "inner "),
+    )
+    images, target, rows = pictures(3, seed=1), pictures(3, seed=2), torch.tensor([2, 0])
+    whole, some = loss(images, loss.prepare(target)), loss.select(rows)
+    found = some(images[rows], some.prepare(target[rows]))
+    assert found.keys() == whole.keys() == {"mse", "l1", "inner mse"}
+    assert all(torch.equal(found[name], whole[name][rows]) for name in found)
 
 
 @pytest.mark.parametrize(
