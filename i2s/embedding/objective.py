@@ -1,0 +1,116 @@
+"""Step 3: what is compared, and by which loss."""
+
+import importlib.util
+
+import torch
+from torch import Tensor
+
+from i2s.embedding.settings import EmbedSettings
+from i2s.errors import SettingsError
+from i2s.generators.base import Generator
+from i2s.latents import latent_statistics
+from i2s.losses import LPIPS, Masked, NoiseRegularization, Perceptual, PixelMSE, PNorm, Sum
+from i2s.perceptual.vgg16 import cached_file
+
+
+class Objective:
+    """The loss of images against N photos, both seen through the same degradation; what depends on the photos alone is
+    computed once.
+
+    loss: a `Sum` of terms. photos: [N, 3, R, R] in [-1, 1]. degradation: a function of images [N, 3, R, R] that
+    destroys what shall not be compared (`i2s.degradations`), or None. mask: [N|1, 1, R, R] in 0..1, how much pixels
+    count, or None. seen: the photos as they are compared. SettingsError.
+    """
+
+    def __init__(self, loss: Sum, photos: Tensor, degradation=None, mask: Tensor | None = None):
+        self.loss, self.photos, self.degradation, self.mask = loss, photos, degradation, mask
+        if mask is not None:
+            for term in loss.image_parts:
+                Masked(term, mask)  # says so where a term takes no mask
+            if mask.shape[2:] != photos.shape[2:] or len(mask) not in (1, len(photos)):
+                size = f"1, {photos.shape[2]}, {photos.shape[3]}"
+                raise SettingsError(
+                    f"The mask is {list(mask.shape)}, but the photos need [{len(photos)}, {size}] or [1, {size}]."
+                )
+        self.seen = self._degraded(photos).detach()
+        self.prepared = loss.prepare(self.seen)  # the photos' features: once, not at every step
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __call__(self, images: Tensor, w_plus: Tensor, noise: list[Tensor]) -> dict[str, Tensor]:
+        """{term: [N]}, weighted, differentiable, of images [N, 3, R, R], their codes and noise maps."""
+        return self._terms(images, self.prepared, self.mask) | self.loss.latent_terms(w_plus, noise)
+
+    def keep(self, rows: Tensor) -> "Objective":
+        """That of the photos `rows` alone."""
+        mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[rows]
+        loss, degradation = (_select(part, rows) for part in (self.loss, self.degradation))
+        return Objective(loss, self.photos[rows], degradation, mask)
+
+    def compare(self, images: Tensor, k: int, w_plus: Tensor) -> Tensor:
+        """The loss of images [K, 3, R, R] against photo k: [K]."""
+        one = self if len(self) == 1 else self.keep(torch.tensor([k], device=self.photos.device))
+        prepared = self.loss.prepare(one.seen.expand(len(images), -1, -1, -1))
+        terms = one._terms(images, prepared, one.mask) | self.loss.latent_terms(w_plus, [])
+        return sum(terms.values())
+
+    def _terms(self, images: Tensor, prepared, mask: Tensor | None) -> dict[str, Tensor]:
+        masked = {} if mask is None else {"mask": mask}
+        return self.loss(self._degraded(images), prepared, **masked)
+
+    def _degraded(self, images: Tensor) -> Tensor:
+        return images if self.degradation is None else self.degradation(images)
+
+
+def _select(part, rows: Tensor):
+    """A loss or degradation for some of the photos: its own `select(rows)` where it holds something for each photo."""
+    return part.select(rows) if hasattr(part, "select") else part
+
+
+def code_loss(settings: EmbedSettings, generator: Generator, perceptual, notices: list[str]) -> Sum:
+    """The loss that the settings describe. Where LPIPS is asked for but cannot be had, the four feature maps of the
+    perceptual network take its place, and a line in `notices` says so."""
+    terms = [PixelMSE(settings.mse_weight)] if settings.mse_weight else []
+    terms += _feature_terms(settings, perceptual, settings.lpips_weight, notices)
+    if settings.p_norm_weight:
+        terms.append(PNorm(latent_statistics(generator), settings.p_norm_weight))
+    if settings.noise is not None and settings.noise.when == "joint" and settings.noise.regularization:
+        terms.append(NoiseRegularization(settings.noise.regularization))
+    return Sum(*terms)
+
+
+def noise_loss(settings: EmbedSettings) -> Sum:
+    """Pixels alone: with the code held, noise maps make fine texture, and need no feature maps (Image2StyleGAN++)."""
+    weight = settings.noise.regularization
+    return Sum(PixelMSE(), *([NoiseRegularization(weight)] if weight else []))
+
+
+def tuning_loss(loss: Sum, settings: EmbedSettings) -> Sum:
+    """The feature terms of the search, and pixels (Roich et al. 2021, equation 2)."""
+    features = [term for term in loss.image_parts if isinstance(term, (LPIPS, Perceptual))]
+    return Sum(PixelMSE(settings.tuning.mse_weight), *features)
+
+
+def lpips_weight(loss: Sum) -> float | None:
+    """The weight of the loss's LPIPS term, if it has one."""
+    return next((term.weight for term in loss.image_parts if isinstance(term, LPIPS)), None)
+
+
+def _feature_terms(settings: EmbedSettings, perceptual, weight: float, notices: list[str]) -> list:
+    taps, terms = settings.tap_weights, []
+    if weight and (reason := _no_lpips()):
+        notices.append(f"The perceptual network's four feature maps take the place of LPIPS, {reason}.")
+        taps = taps if any(taps) else (weight,) * 4
+    elif weight:
+        terms.append(LPIPS("vgg", weight))
+    return terms + ([Perceptual(perceptual, taps)] if any(taps) else [])
+
+
+def _no_lpips() -> str:
+    """Why LPIPS cannot be had, or "": it downloads nothing unasked."""
+    if importlib.util.find_spec("lpips") is None:
+        return 'whose package is not installed (pip install "i2s[lpips]")'
+    if not cached_file().is_file():
+        return "whose VGG-16 is not in torch's cache (perceptual='vgg16' fetches it, 528 MB)"
+    return ""
