@@ -91,12 +91,14 @@ def plot_spread(
     return _drawn(figure, alt or f"{ylabel} against {xlabel}, median and range: {', '.join(map(str, groups))}")
 
 
-def bars(values: dict[str, float], ylabel: str, size: tuple[float, float] = (6.4, 3.0), alt: str = "") -> Sheet:
+def bars(
+    values: dict[str, float], ylabel: str, size: tuple[float, float] = (6.4, 3.0), alt: str = "", xlabel: str = ""
+) -> Sheet:
     """One bar for each of {label: value}, with its number on top."""
     figure, axes = _axes(size)
     drawn = axes.bar(list(values), list(values.values()), color=COLOURS[0], width=0.6)
     axes.bar_label(drawn, fmt="%.3g", padding=2)
-    axes.set(ylabel=ylabel)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
     return _drawn(figure, alt or f"{ylabel}: " + ", ".join(f"{name} {value:.3g}" for name, value in values.items()))
 
 

@@ -18,6 +18,10 @@
 # | **Goals** | follow a code from $z$ to an image; say what a *style* is; write AdaIN; tell coarse, middle and fine layers apart; use truncation |
 # | **Before** | lesson 0; convolutions in PyTorch |
 # | **Time** | about 60 minutes; the cells take about half a minute on a laptop |
+# | **You will see** | a face grow from 4 by 4 pixels; two faces exchange single layers; six people become one |
+#
+# This is the machine. The left column of numbers is the one of the papers, the right one is ours; the lesson walks
+# through it from $z$ to the image. Every word in blue below leads to the [glossary](GLOSSARY.md).
 #
 # ![Two networks: the mapping network turns z into w; the synthesis network grows an image from a learned 4 by 4 constant, with a style from w in each layer](images/networks.svg)
 
@@ -32,17 +36,19 @@ generator = lab.generator
 # %% [markdown]
 # ## 1.1 From Z to W: the mapping network
 #
-# A classic GAN feeds its random vector $z$ straight into the first layer. **StyleGAN** (Karras et al. 2019) first sends
-# it through a **mapping network**, eight fully connected layers, to a vector $w$. Look at ours.
+# Older generators feed their random numbers $z$ straight into the first layer. **StyleGAN** (Karras et al. 2019)
+# first sends them through a [mapping network](GLOSSARY.md#mapping-network), eight fully connected layers, which makes
+# $w$ of $z$. Look at ours.
 
 # %%
 for number, layer in enumerate(generator.mapping.layers):
     print(number, "weight", list(layer.weight.shape))
 
 # %% [markdown]
-# The official networks have 512 numbers in $z$ and in $w$; ours is smaller. Why bother with $w$? Each number of $z$ is drawn from
-# a bell curve, so Z is a ball without corners. Faces are not like that: some combinations (a beard on a child) are rare.
-# The mapping may bend the ball into a shape that fits. Measure the bend: how far from a bell curve are the numbers of $w$?
+# The official networks have 512 numbers in $z$ and in $w$; ours is smaller. Why bother with $w$? Each number of $z$
+# is drawn from a bell curve, independently of the others, so every combination is as likely as any other. Faces are
+# not like that: a beard on a child is rare. The mapping may bend the ball of all $z$ into a shape that fits. Is W
+# bent? One sign of it: the numbers of $w$ follow a lopsided curve. `skewness` measures how lopsided.
 
 # %%
 z = generator.sample_z(4000, seed=1)
@@ -56,13 +62,16 @@ def skewness(x):
     return x.pow(3).mean(0)
 
 
-print(f"skewness, mean size over the numbers: z {skewness(z).abs().mean():.2f}, w {skewness(w).abs().mean():.2f}")
+print(f"skewness, its mean size: z {skewness(z).abs().mean():.2f}, w {skewness(w).abs().mean():.2f}")
 
 # %% [markdown]
+# The curves of $z$ are even, those of $w$ are not: the mapping network did not just copy.
+#
 # ### Exercise 1.1 (predict, difficulty 1 of 3, 3 minutes): the same face twice
 #
-# The mapping network first **normalises** $z$: it divides it by its length. What happens to the image when $z$ is multiplied by
-# 10? Set `prediction` to `"same"`, `"brighter"` or `"noise"`, then run the check and the cell after it.
+# In the diagram, $z$ is first **normalised**: divided by its length. What happens to the image when $z$ is multiplied
+# by 10? Does it stay the `"same"`, does it get `"brighter"`, or does it turn into `"noise"`? Set `prediction` to one
+# of these three before you run on.
 #
 # <details><summary>Hint 1</summary>Which part of a vector does a division by its length keep?</details>
 # <details><summary>Hint 2</summary>Only the direction. So what does the mapping network see of the factor 10?</details>
@@ -79,14 +88,15 @@ checks.check_scaled_z(prediction)
 # %%
 with torch.no_grad():
     pair = generator(torch.cat([z[:1], 10 * z[:1]]))
-course.show(pair, labels=["z", "10 z"], size=160)
+course.show(pair, labels=["z", "10 z"], alt="The faces of z and of 10 z, which are the same")
 
 # %% [markdown]
 # ## 1.2 From W to pictures: the synthesis network
 #
-# The **synthesis network** does not start from $w$ at all. It starts from a **learned constant**, 4 by 4 pixels, the same for every
-# face, and doubles the size until the image is done. There are two layers at each size (one at 4x4). $w$ comes in from the side,
-# into every layer.
+# The [synthesis network](GLOSSARY.md#synthesis-network) does not start from $w$ at all. It starts from a **learned
+# constant**, 4 by 4 pixels, the same for every face, and doubles the size until the image is done. $w$ comes in from
+# the side: in each layer a small linear map, the [affine](GLOSSARY.md#affine) map A, makes a
+# [style](GLOSSARY.md#style) of it, and the style says how strong each feature map is.
 
 # %%
 synthesis = generator.synthesis
@@ -94,38 +104,53 @@ print("constant", list(synthesis.const.shape))
 for block in synthesis.blocks:
     for layer in block.layers():
         out_channels, in_channels = layer.weight.shape[:2]
-        print(f"{layer.noise.shape[0]:4d} px: {in_channels:4d} -> {out_channels:4d} feature maps")
+        size, style = layer.noise.shape[0], layer.affine.weight.shape[0]
+        print(f"{size:4d} px: {in_channels:4d} -> {out_channels:4d} feature maps, style of {style} numbers")
 
 # %% [markdown]
-# Nine sizes from 4 to 1024 px give the paper's **18** styles: two for each size. How many are ours?
+# From 4 to 1024 px there are nine sizes, with two styles each: the **18** styles of the paper. How many are ours?
 
 # %%
-styles = lambda resolution: 2 * (resolution.bit_length() - 2)  # noqa: E731
-print("1024 px:", styles(1024), "styles; ours:", styles(generator.resolution), "=", generator.num_ws)
+import math
+
+for resolution in (1024, generator.resolution):
+    sizes = int(math.log2(resolution)) - 1  # 4, 8, 16, ... resolution
+    print(f"{resolution} px: {sizes} sizes, {2 * sizes} styles")
+generator.num_ws
 
 # %% [markdown]
-# Watch a face grow: the image as it stands after each size. StyleGAN2 adds a small RGB picture at every size, so each
-# stage can be looked at.
+# `num_ws`, the number of rows of a code in W+, agrees. But the list above has one layer less! In StyleGAN2, which
+# ours is, there is only one layer at 4 px, and the last row goes to the layer that turns the last feature maps into
+# red, green and blue.
+
+# %% [markdown]
+# Now watch a face grow. StyleGAN2 draws a small RGB picture at every size and adds them up, so that the image can be
+# looked at as it stands after each size:
 
 # %%
-w_plus = generator.mapping(generator.sample_z(1, seed=12), truncation_psi=0.8)
+w_plus = generator.mapping(generator.sample_z(1, seed=12), truncation_psi=0.6)
 stages = course.stages(generator, w_plus)
-course.show([stage[0] for stage in stages], labels=[f"{s.shape[-1]} px" for s in stages], size=192)
+course.show([stage[0] for stage in stages], labels=[f"{s.shape[-1]} px" for s in stages],
+            alt="A face after each size, from 4 px to the whole image")  # fmt: skip
 
 # %% [markdown]
-# And these are **feature maps**, what the convolutions themselves pass on: eight of them at each size, one size a row. The first
-# are blobs that say *where*; the last hold edges and shades.
+# And these are [feature maps](GLOSSARY.md#feature-map), what the convolutions themselves pass on: eight of the many
+# at each size, one size a row. Go down a column of rows: at 4 px a map can only say *where* something is, at the
+# largest size it can hold edges and shades.
 
 # %%
 maps = course.feature_maps(generator, w_plus)
 rows = [course.enlarged(m[0, :8], 64) for m in maps]
-course.show_maps(torch.cat(rows), labels=[f"{m.shape[-1]} px" for m in maps for _ in range(8)], size=72)
+labels = [f"{m.shape[-1]} px" for m in maps for _ in range(8)]
+alt = "Eight feature maps at each size: blobs first, outlines of a face at last"
+course.show_maps(torch.cat(rows), labels, size=72, alt=alt)
 
 # %% [markdown]
-# ## 1.3 What a style is: affine, then AdaIN
+# ## 1.3 What a style does: AdaIN
 #
-# In each layer a small linear map, the **affine** layer $A$, turns $w$ into a **style**: for each feature map a scale and a shift.
-# StyleGAN applies it by **AdaIN**, adaptive instance normalisation. For each feature map $x_i$ of each image:
+# The network of the Image2StyleGAN paper, the first StyleGAN, has a scale $y_s$ and a shift $y_b$ in each style, one
+# pair for each feature map. It applies them by [AdaIN](GLOSSARY.md#adain), adaptive instance normalisation. For each
+# feature map $x_i$ of each image, with mean $\mu$ and spread $\sigma$ (the standard deviation) over its pixels:
 #
 # $$\text{AdaIN}(x_i, y) = y_{s,i}\,\frac{x_i - \mu(x_i)}{\sigma(x_i)} + y_{b,i}$$
 #
@@ -135,8 +160,8 @@ course.show_maps(torch.cat(rows), labels=[f"{m.shape[-1]} px" for m in maps for 
 #
 # ### Exercise 1.2 (fill, difficulty 2 of 3, 10 minutes): write AdaIN
 #
-# Given `x` [N, C, H, W], `scale` [N, C] and `shift` [N, C], return AdaIN(x), [N, C, H, W], float32. Mean and spread are those of
-# each map by itself; add `1e-8` to the variance under the root.
+# Given `x` [N, C, H, W], `scale` [N, C] and `shift` [N, C], return AdaIN(x), [N, C, H, W], float32. Mean and spread
+# are those of each map by itself; add `1e-8` to the variance under the root.
 #
 # <details><summary>Hint 1</summary><code>x.mean(dim=(2, 3), keepdim=True)</code> has shape [N, C, 1, 1].</details>
 # <details><summary>Hint 2</summary>The variance is the mean of the squares after the mean is taken off
@@ -156,49 +181,86 @@ def adain(x, scale, shift):
 checks.check_adain(adain)
 
 # %% [markdown]
-# Your function is a layer of StyleGAN1. `i2s.generators.stylegan1` has the whole network; its `adain` takes the scale as a
-# difference from 1. The two agree:
+# Now a whole layer of the first StyleGAN, with random weights: convolution, leaky ReLU (negative numbers are divided
+# by 5), AdaIN. Its four input maps are as different as can be. What are their mean and spread on the way?
+
+# %%
+rng = torch.Generator().manual_seed(0)
+layer = course.adain_layer(channels=4, w_dim=generator.w_dim)
+x = torch.randn(1, 4, 32, 32, generator=rng) * torch.tensor([20, 5, 1, 0.2]).view(1, 4, 1, 1) + 3
+
+
+def describe(name, maps):
+    mean, spread = maps.mean(dim=(2, 3))[0], maps.std(dim=(2, 3), unbiased=False)[0]
+    print(f"{name:18s} mean {mean.numpy().round(2)}  spread {spread.numpy().round(2)}")
+
+
+describe("input", x)
+describe("after convolution", layer.conv(x))
+describe("after AdaIN", layer(x, w[:1], noise=None, fir=None))
+
+# %% [markdown]
+# And this is what the style says, made of $w$ alone. The network keeps the scale as its difference from 1:
+
+# %%
+scale, shift = layer.affine(w[:1]).chunk(2, dim=1)
+print("shift", shift[0].numpy().round(2), " scale", (1 + scale[0]).numpy().round(2))
+
+# %% [markdown]
+# Nothing of the input's strength is left: mean and spread after AdaIN are shift and scale of the style (a negative
+# scale turns the map upside down). Does *your* AdaIN do the same as the layer's?
 
 # %% tags=["nbval-ignore-output"]
-from i2s.generators import stylegan1
-
-rng = torch.Generator().manual_seed(0)
-x = torch.randn(2, 3, 16, 16, generator=rng) * 5 + 2
-scale, shift = torch.randn(2, 2, 3, generator=rng).unbind(0)
-gap = (adain(x, scale + 1, shift) - stylegan1.adain(x, scale, shift)).abs().max()
+inside = torch.nn.functional.leaky_relu(layer.conv(x), 0.2)
+gap = (adain(inside, 1 + scale, shift) - layer(x, w[:1], noise=None, fir=None)).abs().max()
 print(f"largest difference {gap:.1e}")
 
 # %% [markdown]
 # ## 1.4 What replaced it: demodulation
 #
-# AdaIN forgets how strong a map was in relation to the others, and the network smuggled that strength through as bright
-# droplets. **StyleGAN2** (Karras et al. 2020) puts the style into the *weights* of the convolution, and divides by the length that
-# the output is **expected** to have:
+# AdaIN forgets how strong a map was in relation to the others, and StyleGAN smuggled that strength past it: its
+# images have blobs like droplets of water. **StyleGAN2** (Karras et al. 2020), like ours, has
+# [demodulation](GLOSSARY.md#demodulation) instead. The style, scales only, goes into the *weights* $w_{ijk}$ of the
+# convolution (from map $i$ to map $j$, at place $k$ of its window), and the weights are divided by their length:
 #
 # $$w'_{ijk} = s_i\,w_{ijk}, \qquad w''_{ijk} = \frac{w'_{ijk}}{\sqrt{\sum_{i,k} w'^2_{ijk} + \epsilon}}$$
 #
-# Run both on the same input, a map that is strong and one that is weak, and look at the spread of what comes out.
+# (These $w$ are weights; the letter is the paper's.) Why that length? If all inputs were noise of spread 1, it would
+# be the spread of the output. So after the division it is 1, **in expectation**. Try it with the layers of our
+# generator: their weights, a real style, and noise.
 
 # %%
-from i2s.generators import layers, stylegan2
+from i2s.generators import layers, stylegan1, stylegan2
 
-x = torch.randn(1, 8, 32, 32, generator=rng)
-x[:, 0] *= 20  # one strong map
-weight = torch.randn(4, 8, 3, 3, generator=rng)
-style = torch.ones(1, 8)
-demodulated = stylegan2.modulated_conv(x, weight, style, layers.fir_kernel())
-normalised = stylegan1.adain(torch.nn.functional.conv2d(x, weight, padding=1), torch.zeros(1, 4), torch.zeros(1, 4))
-for name, y in {"AdaIN": normalised, "demodulation": demodulated}.items():
-    print(f"{name:13s} spread of the four maps:", [round(v, 2) for v in y.std(dim=(2, 3))[0].tolist()])
+fir = layers.fir_kernel()  # a filter for doubling the size, which is not done here
+at_work = course.layers_at_work(generator, w_plus)
+for number, (layer, x, style) in enumerate(at_work):
+    noise = torch.randn(1, x.shape[1], 32, 32, generator=rng)
+    out = [stylegan2.modulated_conv(maps, layer.weight, style, fir).std() for maps in (noise, x)]
+    print(f"layer {number}: noise, spread 1 -> {out[0]:.2f};  its own input, spread {x.std():.2f} -> {out[1]:.2f}")
 
 # %% [markdown]
-# AdaIN makes each spread exactly 1, whatever came in. Demodulation divides by what noise of spread 1 *would* have given, so a
-# strong input stays visible. Nothing is normalised by looking at the picture.
+# Noise comes out with a spread near 1 in every layer (a little less, because of the empty border). The layers' real
+# inputs, which are no noise, come out with spreads of their own: nothing is measured, so nothing is forced. Now both
+# side by side, on inputs of which one map is 1, 5 and 25 times as strong:
+
+# %%
+weight, style, zero = torch.randn(4, 8, 3, 3, generator=rng), torch.ones(1, 8), torch.zeros(1, 4)
+for strength in (1, 5, 25):
+    x = torch.randn(1, 8, 32, 32, generator=rng)
+    x[:, 0] *= strength
+    new = stylegan2.modulated_conv(x, weight, style, fir)
+    old = stylegan1.adain(torch.nn.functional.conv2d(x, weight, padding=1), scale=zero, shift=zero)  # scale 1 + 0
+    print(f"one map times {strength:2d}: spread after AdaIN {old.std():.2f}, after demodulation {new.std():.2f}")
+
+# %% [markdown]
+# AdaIN gives 1, whatever came in: the strong map's message is lost. Demodulation passes it on, so no droplet is
+# needed to smuggle it.
 #
 # ### Exercise 1.3 (diagnose, difficulty 2 of 3, 5 minutes): a style that does nothing
 #
-# A colleague multiplies **all** entries of the style by 3 and wonders why the output of a demodulated convolution does not
-# change. Which explanation is right? Set `cause` to `"A"`, `"B"` or `"C"`.
+# A colleague multiplies **all** entries of the style by 3 and wonders why the output of a demodulated convolution
+# does not change. Which explanation is right? Set `cause` to `"A"`, `"B"` or `"C"`.
 #
 # - **A** the affine layer clips the style
 # - **B** the factor is in $w'$ and in the root it is divided by, so it cancels
@@ -217,41 +279,56 @@ cause = "B"
 checks.check_scaled_style(cause)
 
 # %% tags=["nbval-ignore-output"]
-tripled = stylegan2.modulated_conv(x, weight, 3 * style, layers.fir_kernel())
-print(f"largest difference {(tripled - demodulated).abs().max():.1e}")
+tripled = stylegan2.modulated_conv(x, weight, 3 * style, fir)
+print(f"largest difference {(tripled - new).abs().max():.1e}, of numbers up to {new.abs().max():.0f}")
 
 # %% [markdown]
 # ## 1.5 Noise
 #
-# Where a hair lies exactly is chance, and nothing that $w$ should carry. So each layer adds a **noise map**, times a learned
-# strength. The maps are stored beside the weights: drawn anew at each call, the same code would never give the same image
-# twice, and embedding would chase a moving target. What are the strengths in our network?
+# Where a single hair lies is chance, and nothing that $w$ should carry. So each layer adds a map of
+# [noise](GLOSSARY.md#noise), times a learned strength. The maps are stored beside the weights: drawn anew at each
+# call, the same code would never give the same image twice, and embedding would chase a moving target. What are the
+# strengths in our network?
 
 # %%
 strengths = [layer.noise_strength.item() for block in synthesis.blocks for layer in block.layers()]
 print("noise strengths:", [round(s, 3) for s in strengths])
 
 # %% [markdown]
-# All zero: in a training as short as ours, noise became speckle, so the network was trained without
-# (`i2s/training/README.md`). To see the mechanism, give a copy some strength, first in the coarse layers only, then in the fine ones.
+# All zero! In a training as short as ours, noise became speckle, so its last part was done without noise
+# (`i2s/training/README.md`); official networks do have it. To see the mechanism, give copies of our network some
+# strength: in the layers up to 8 px, or in those from 32 px on.
 
 # %%
 import copy
 
 faces = [generator.synthesis(w_plus)]
-for name, rows in {"coarse": range(0, 4), "fine": range(5, 9)}.items():
+for rows in (range(0, 3), range(5, 9)):
     noisy = copy.deepcopy(generator)
     styled = [layer for block in noisy.synthesis.blocks for layer in block.layers()]
     for row in rows:
-        styled[row].noise_strength.data.fill_(0.15)
+        styled[row].noise_strength.data.fill_(0.05)
     faces.append(noisy.synthesis(w_plus))
-course.show(torch.cat(faces), labels=["no noise", "coarse noise", "fine noise"], size=160)
+
+# %% [markdown]
+# In the second line is what the noise changed, four times as strong, on grey:
+
+# %%
+changes = [4 * (face - faces[0]) for face in faces]
+labels = ["no noise", "noise up to 8 px", "noise from 32 px on"] + ["change, x 4"] * 3
+alt = "A face without noise, with noise in coarse layers, with noise in fine layers; below, the changes"
+course.show(torch.cat(faces + changes).clamp(-1, 1), labels, columns=3, alt=alt)
+
+# %% [markdown]
+# The same strength does little in coarse layers and shows as grain in fine ones. A network trained with noise learns
+# a strength for each layer, so that grain becomes hair and skin.
 
 # %% [markdown]
 # ## 1.6 Coarse, middle, fine: style mixing
 #
-# Nothing forces all layers to get the same $w$. Take some rows from another face and see what comes along. The rows of our
-# network, by the size of their feature maps:
+# Nothing forces all layers to get the same $w$. [Style mixing](GLOSSARY.md#style-mixing) takes some rows of the code
+# from another face. In the paper, [coarse](GLOSSARY.md#coarse-middle-fine) layers (4 and 8 px) bring pose, shape and
+# hair, middle ones (16 and 32 px) the features of the face, fine ones colour. Ours, with fewer sizes, are divided so:
 
 # %%
 from i2s.training.layer_effects import layer_groups
@@ -266,25 +343,34 @@ a, b = two[:1], two[1:]
 mixed = [a, b] + [i2s.crossover(a, b, layers=rows) for rows in groups.values()]
 with torch.no_grad():
     images = generator.synthesis(torch.cat(mixed))
-course.show(images, labels=["A", "B"] + [f"A, {name} of B" for name in groups], size=160)
+labels = ["A", "B"] + [f"A, {name} of B" for name in groups]
+course.show(images, labels, alt="Faces A and B, then A with the coarse, the middle and the fine rows of B")
 
 # %% [markdown]
-# Coarse rows bring pose, shape of the head and hair; fine rows the colours. Is that only these two faces? Measure it over many pairs:
-# the share of the change in four aspects of the image that comes with each group of rows.
+# Compare each mixture with A: what came along from B? Two faces prove little, so measure it over 64 pairs. When a
+# group of rows is replaced, how much of the whole change from A to B happens in the *shape* (light and dark on a grid
+# of 8 x 8), in *features* (16 x 16), in the strength of fine *detail*, and in the mean *colour*? 0: nothing; 1: all
+# of it.
 
 # %%
 from i2s.training.layer_effects import layer_effects
 
-effects = layer_effects(generator)
+effects = layer_effects(generator, count=64)
 for name, shares in effects.items():
     print(f"{name:7s}", {aspect: round(share, 2) for aspect, share in shares.items()})
+for aspect in effects["coarse"]:
+    print(f"{aspect} comes most with the", max(effects, key=lambda name: effects[name][aspect]), "rows")
 
 # %% [markdown]
+# The order is the paper's where shape comes with coarse rows and colour with fine ones. The borders depend on the
+# network: how many sizes it has, and how long it was trained.
+#
 # ### Exercise 1.4 (ablate, difficulty 2 of 3, 8 minutes): one row at a time
 #
-# Which single row changes the **colour** of the image most? For each row `k` of `a`, replace it by that of `b`, and measure how far the mean
-# colour (over the picture, `image.mean(dim=(2, 3))`, [1, 3]) moves from that of `a`: the length of the difference. Return the distances as
-# a tensor `colour_change` [num_ws], float32.
+# Which single row changes the **colour** of the image most? Given the generator and two codes `a` and `b`, [1,
+# num_ws, w_dim]: for each row `k` by itself, replace that row of `a` by that of `b`, and measure how far the mean
+# colour, `image.mean(dim=(2, 3))`, moves from that of `a` (the length of the difference). Return the distances as a
+# tensor [num_ws], float32.
 #
 # <details><summary>Hint 1</summary><code>i2s.crossover(a, b, layers=[k])</code> replaces row k alone.</details>
 # <details><summary>Hint 2</summary>Start from the mean colour of <code>generator.synthesis(a)</code>; <code>.norm()</code> is the length;
@@ -307,13 +393,13 @@ checks.check_colour_changes(colour_changes)
 # %%
 with torch.no_grad():
     change = colour_changes(generator, a, b)
-course.bars({str(k): v for k, v in enumerate(change.tolist())}, "change of the mean colour")
+course.bars({str(k): v for k, v in enumerate(change.tolist())}, "change of the mean colour", xlabel="row of the code")
 
 # %% [markdown]
 # ## 1.7 Truncation: variety against quality
 #
-# Codes far from the centre of W were rare in training, and their faces are often broken. **Truncation** pulls a code towards the
-# **mean latent** $\bar w$:
+# Codes far from the centre of W were rare in training, and their faces are often broken.
+# [Truncation](GLOSSARY.md#truncation) pulls a code towards the [mean latent](GLOSSARY.md#mean-latent) $\bar w$:
 #
 # $$w' = \bar w + \psi\,(w - \bar w)$$
 #
@@ -340,11 +426,12 @@ many = generator.mapping(generator.sample_z(6, seed=21))
 levels = [1.0, 0.7, 0.4, 0.0]
 with torch.no_grad():
     sheet = torch.cat([generator.synthesis(truncate(many, generator.w_mean, psi)) for psi in levels])
-course.show(sheet, labels=[f"psi {psi}" for psi in levels for _ in range(6)], columns=6)
+labels = [f"psi {psi}" for psi in levels for _ in range(6)]
+course.show(sheet, labels, columns=6, alt="Six faces in four rows: different at psi 1, more and more alike, the same at psi 0")
 
 # %% [markdown]
-# From top to bottom, six people become one: the average face. How much variety is left? The mean distance between the images
-# of pairs of codes, as a share of that at psi 1:
+# From top to bottom, six people become one: the average face. How much variety is left? The mean distance between the
+# images of pairs of codes, as a share of that at psi 1:
 
 # %%
 with torch.no_grad():
@@ -358,8 +445,8 @@ with torch.no_grad():
 # %% [markdown]
 # ### Exercise 1.6 (explain, difficulty 1 of 3, 4 minutes): in your own words
 #
-# In two or three sentences: why does an image generated with psi 0.5 often look *better* than one with psi 1, and what is the price? Write it
-# into the string; the check only looks whether you mention both sides.
+# In two or three sentences: why does an image generated with psi 0.5 often look *better* than one with psi 1, and
+# what is the price? Write it into the string; the check only looks whether you mention both sides.
 #
 # <details><summary>Hint 1</summary>Where did the training see many codes, near the mean or far away?</details>
 # <details><summary>Hint 2</summary>What do all faces at psi 0 have in common?</details>
