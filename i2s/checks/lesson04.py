@@ -107,6 +107,7 @@ def check_update(update) -> None:
 def check_find(find, generator, net) -> None:
     """Exercise 4.4: all five steps, compared with `i2s.embed` on a picture that the generator drew."""
     from i2s import embed
+    from i2s.losses import ImageLoss
 
     with torch.no_grad():
         photo = generator.synthesis(generator.mapping(generator.sample_z(1, seed=99))).clamp(-1, 1)
@@ -141,30 +142,34 @@ def check_find(find, generator, net) -> None:
     )
     expect(losses[1] != losses[0], "the loss does not change at all: is update called, and with this code's optimiser?")
     expect(close(losses[1], wanted[1]), "the second loss differs from i2s.embed's: is Adam's learning rate 0.01?")
+    # from here on two sound programs may part by a little: where a gradient is almost 0, rounding decides its sign
     expect(
-        close(losses, wanted),
-        "the first update is right, the next are not: make the optimiser once, before the loop; a new one forgets "
-        "its averages.",
+        close(losses, wanted, 1e-2),
+        "the first update is right, the next are not: make the optimiser once, before the loop; a new one forgets its "
+        "averages.",
     )
+    with torch.no_grad():
+        image_loss = ImageLoss(net)
+        last = sum(image_loss(generator.synthesis(code), image_loss.prepare(photo)).values()).item()
     expect(
-        close(code, reference.w_plus, 1e-2, 1e-3),
+        close(losses[-1], last),
         "the losses are right, but the code is not the one of the last loss: no update after the last comparison.",
     )
-    _check_settings(find, photo, generator, net, wanted)
+    _check_settings(find, photo, generator, net, losses)
     passed("your loop and i2s.embed give the same numbers.")
 
 
-def _check_settings(find, photo, generator, net, wanted) -> None:
+def _check_settings(find, photo, generator, net, losses) -> None:
     faster = find(photo, generator, net, 1, lr=0.05)[1]
-    expect(not close(faster[1], wanted[1], 1e-4), "lr=0.05 changes nothing: hand `lr` on to the optimiser.")
+    expect(not close(faster[1], losses[1], 1e-4), "lr=0.05 changes nothing: hand `lr` on to the optimiser.")
     plain = find(photo, generator, net, 1, torch.optim.SGD)[1]
     expect(
-        not close(plain[1], wanted[1], 1e-4),
+        not close(plain[1], losses[1], 1e-4),
         "another optimiser changes nothing: build `optimiser([code], ...)`, not Adam.",
     )
     forgetful = find(photo, generator, net, 3, betas=(0.0, 0.999))[1]
     expect(
-        not close(forgetful[3], wanted[3], 1e-4),
+        not close(forgetful[3], losses[3], 1e-4),
         "betas=(0.0, 0.999) changes nothing: hand **settings on to the optimiser.",
     )
 
