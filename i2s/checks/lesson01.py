@@ -11,8 +11,8 @@ def check_scaled_z(prediction) -> None:
         prediction,
         right="same",
         wrong={
-            "brighter": "brightness would need a larger w, but the mapping network divides z by its length before anything else.",
-            "noise": "noise would need a direction that training never saw; multiplying by 10 leaves the direction as it is.",
+            "brighter": "for that the factor 10 would have to reach w, but the mapping network divides z by its length first.",
+            "noise": "for that z would need a direction that training never saw, but the factor 10 leaves it as it is.",
         },
     )
     passed("z is divided by its length, so only its direction counts.")
@@ -113,7 +113,8 @@ def check_truncate(truncate) -> None:
 
 def check_truncation_words(answer) -> None:
     """Exercise 1.6: why truncation looks better, and what it costs. Looks for both sides only."""
-    expect(isinstance(answer, str) and len(answer.split()) >= 12, "write two or three sentences into the string `answer`.")
+    long_enough = isinstance(answer, str) and len(answer.split()) >= 12
+    expect(long_enough, "write two or three sentences into the string `answer`.")
     words = answer.lower()
     why = ("mean", "centre", "center", "average", "seen", "often", "dense", "training")
     price = ("variety", "divers", "different", "same", "alike", "similar", "unusual", "rare", "lost", "fewer")

@@ -24,10 +24,11 @@ SOLUTIONS = {
     "scaled_style": "B",
     "colour_changes": colours,
     "truncate": lambda w, mean, psi: mean + psi * (w - mean),
-    "truncation_words": "Near the mean the training has seen many codes, so faces are good; the price is that all look alike.",
+    "truncation_words": "Near the mean the training has seen many codes, so faces are good; the price: all look alike.",
 }
 
 wide = lambda v: v[:, :, None, None]
+average = lambda x: x.mean((2, 3), keepdim=True)
 MISTAKES = [
     ("scaled_z", None, "no answer"),
     ("scaled_z", "brighter", "divides z"),
@@ -38,8 +39,8 @@ MISTAKES = [
     ("adain", lambda x, s, b: adain(x, s, torch.zeros_like(b)), "shift"),
     ("adain", lambda x, s, b: x * wide(s) + wide(b), "normalise"),
     ("adain", lambda x, s, b: (x - x.mean()) / x.std() * wide(s) + wide(b), "by itself"),
-    ("adain", lambda x, s, b: (x - x.mean((2, 3), True)) / x.var((2, 3), keepdim=True) * wide(s) + wide(b), "root"),
-    ("adain", lambda x, s, b: (x - x.mean((2, 3), True)) / x.std((2, 3), keepdim=True, unbiased=False) * wide(s) + wide(b), "1e-8"),
+    ("adain", lambda x, s, b: (x - average(x)) / x.var((2, 3), keepdim=True) * wide(s) + wide(b), "root"),
+    ("adain", lambda x, s, b: (x - average(x)) / x.std((2, 3), False, keepdim=True) * wide(s) + wide(b), "1e-8"),
     ("scaled_style", "", "no answer"),
     ("scaled_style", "A", "linear"),
     ("scaled_style", "C", "ReLU"),
@@ -55,8 +56,8 @@ MISTAKES = [
     ("truncate", lambda w, m, p: w + p * (m - w), "wrong way"),
     ("truncate", lambda w, m, p: m + p * w, "leave w alone"),
     ("truncation_words", "", "sentences"),
-    ("truncation_words", "It looks better because of truncation and that is really all that I can say about it", "say where"),
-    ("truncation_words", "Because the training has seen many of the codes that are near to the middle of W", "what is lost"),
+    ("truncation_words", "It looks better because of truncation and that is all that I can say about it", "say where"),
+    ("truncation_words", "Because the training has seen many of the codes near to the middle of W", "what is lost"),
 ]  # fmt: skip
 
 

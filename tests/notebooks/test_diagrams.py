@@ -45,7 +45,8 @@ def test_the_check_sees_a_changed_and_a_missing_diagram(tmp_path):
     (tmp_path / "images" / "loss.svg").unlink()
     run = make("--check", folder=tmp_path)
     assert run.returncode == 1
-    assert run.stdout.splitlines() == [f"images/{n}.svg does not follow from diagrams/{n}.py." for n in ("loop", "loss")]
+    wrong = [f"images/{name}.svg does not follow from diagrams/{name}.py." for name in ("loop", "loss")]
+    assert run.stdout.splitlines() == wrong
 
 
 @pytest.mark.parametrize("path", DIAGRAMS, ids=lambda p: p.stem)
