@@ -15,7 +15,6 @@ PANELS = (
     ("reconstruction", ("reconstruction",), False),
     ("discriminator: sign of D(real), strength of augmentation", ("sign", "augment"), False),
     ("R1 and path length penalty", ("r1", "path"), True),
-    ("distance of mapping(z) to the encoder's codes", ("coverage",), True),
     ("Frechet distance", ("frechet",), True),
     ("precision and recall", ("precision", "recall"), False),
 )

@@ -18,9 +18,8 @@ class Preset:
     `channels[k]` feature maps at 4 * 2**k px. `autoencode` and `mapping_steps` are the warm start of a CPU run; 0
     leaves it out (plain StyleGAN2). `discriminator_lead`: the discriminator learns alone for so long before the
     generator moves. `encoded`: share of the generator's batch that starts from encoded photos instead of random z.
-    `coverage_weight`: how strongly mapping(z) is held where the encoder's codes are; these are taken anew every
-    `coverage_kimg`, and the mapping follows them by `coverage_steps` steps of its own. Without it the two drift apart,
-    and random faces become fewer kinds.
+    `refit_kimg`: the mapping network does not take part in the game, but is fitted anew to the encoder's codes so often
+    (0: it takes part). Left to the game, it drifts away from where the faces are, and random faces become fewer kinds.
     `discriminator`: "stylegan2" (learns to see by itself) or "projected" (looks through VGG-19, which can: far fewer
     images are needed). `noise`: whether the generator may use its noise inputs. In a short run it learns to make
     texture of them, speckle all over the face, before it learns to draw texture; without them it has to draw.
@@ -39,9 +38,7 @@ class Preset:
     discriminator_lead: float = 0.0  # kimg
     encoded: float = 0.0
     reconstruction_weight: float = 1.0
-    coverage_weight: float = 0.0
-    coverage_kimg: float = 10.0
-    coverage_steps: int = 100
+    refit_kimg: float = 0.0
     discriminator: str = "stylegan2"
     learning_rate: float = 0.0025
     adversarial_rate: float = 0.0  # of the generator in the adversarial phase; 0: the same as learning_rate
@@ -71,8 +68,8 @@ class Preset:
         for name in ("z_dim", "w_dim", "batch", "r1_interval", "path_length_interval", "augment_images", "ema_kimg"):
             if getattr(self, name) == 0:
                 raise SettingsError(f"{name} is 0: it must be larger.")
-        if min(self.report_kimg, self.metric_kimg, self.coverage_kimg) < 0.001:
-            raise SettingsError("report_kimg, metric_kimg and coverage_kimg are at least 0.001, one image.")
+        if min(self.report_kimg, self.metric_kimg) < 0.001:
+            raise SettingsError("report_kimg and metric_kimg are at least 0.001, one image.")
         if self.mapping_steps and self.z_dim != self.w_dim:
             raise SettingsError(f"The warm start needs z_dim == w_dim, but they are {self.z_dim} and {self.w_dim}.")
         if self.augment_least > STRONGEST:
@@ -98,7 +95,7 @@ PRESETS = {
         discriminator_lead=3.0,
         encoded=0.375,
         reconstruction_weight=3.0,
-        coverage_weight=5.0,
+        refit_kimg=10.0,
         discriminator="projected",
         adversarial_rate=0.001,
         discriminator_rate=0.00025,

@@ -27,7 +27,7 @@ from i2s.training.features import VGG19, SqueezeNet
 from i2s.training.presets import Preset
 from i2s.training.projected import ProjectedDiscriminator, hinge_discriminator, hinge_generator
 from i2s.training.sheets import save_sheet
-from i2s.training.warm_start import Coverage, fit_mapping, follow
+from i2s.training.warm_start import fit_mapping
 
 PHASES = ("autoencode", "mapping", "adversarial", "done")
 
@@ -70,7 +70,6 @@ class Trainer:
         self.augment = AdaptiveAugment(self.rng, images=preset.augment_images, least=preset.augment_least)
         self.dtype = None if preset.dtype == "float32" else getattr(torch, preset.dtype)
         self.path_mean = torch.zeros([], device=device)
-        self.coverage: Coverage | None = None
         self.state = {"phase": PHASES[0], "images": 0, "total": 0, "seconds": 0.0, "metric": None}
         self.stopping = False
         self._make_optimizers()
@@ -94,7 +93,8 @@ class Trainer:
         adam = lambda weights, rate, beta2: torch.optim.Adam(  # noqa: E731
             weights, lr=rate, betas=(0.0, beta2), eps=1e-8
         )
-        own = [*self.generator.parameters(), *self.encoder.parameters()]
+        drawing = self.generator.synthesis if p.refit_kimg else self.generator
+        own = [*drawing.parameters(), *self.encoder.parameters()]
         rate = (p.adversarial_rate if self.state["phase"] == "adversarial" else 0.0) or p.learning_rate
         self.adam_g = adam(own, rate, 0.99)
         self.adam_d = adam(self.discriminator.trained(), (p.discriminator_rate or rate) * ratio, 0.99**ratio)
@@ -158,13 +158,19 @@ class Trainer:
 
     def _fit_mapping(self, report) -> None:
         """Phase 2: give mapping(z) the distribution of the encoder's codes; see `i2s.training.warm_start`."""
-        codes = self._encode(torch.cat([self.faces, self.faces.flip(3)]))
-        fit_mapping(self.generator.mapping, codes, self.preset.mapping_steps, self.rng, report)
-        with torch.no_grad():
-            w = self.generator.mapping.to_w(self._normal((10_000, self.preset.z_dim)))
-        self.generator.w_mean.copy_(w.mean(0))  # from here on it follows in small steps
+        self._refit_mapping(report)
         self.average.load_state_dict(self.generator.state_dict())
         self._next_phase(report)
+
+    def _refit_mapping(self, report=lambda text: None) -> None:
+        """Fit the mapping network to the codes that the encoder gives the faces now; the moving average takes it over."""
+        mapping = self.generator.mapping
+        codes = self._encode(torch.cat([self.faces, self.faces.flip(3)]))
+        fit_mapping(mapping, codes, self.preset.mapping_steps, self.rng, report)
+        with torch.no_grad():
+            w = mapping.to_w(self._normal((10_000, self.preset.z_dim)))
+        mapping.w_mean.copy_(w.mean(0))  # from here on it follows in small steps
+        self.average.mapping.load_state_dict(mapping.state_dict())
 
     @torch.no_grad()
     def _encode(self, faces: Tensor) -> Tensor:
@@ -181,10 +187,8 @@ class Trainer:
         generator_loss, discriminator_loss = losses.generator_loss, losses.discriminator_loss
         if p.discriminator == "projected":
             generator_loss, discriminator_loss = hinge_generator, hinge_discriminator
-        if p.coverage_weight and (self.coverage is None or self._crossed(p.coverage_kimg)):
-            self.coverage = Coverage(self._encode(self.faces))
-            if self.state["images"] >= p.discriminator_lead * 1000:
-                follow(self.generator.mapping, self.coverage, p.coverage_steps, self.rng, lambda _: None, rate=0.01)
+        if p.refit_kimg and self.state["images"] and self._crossed(p.refit_kimg):
+            self._refit_mapping()
         self._set_trained(False)
         w_plus = self._random_w_plus(p.batch - encoded)
         if encoded:
@@ -198,10 +202,6 @@ class Trainer:
             total = total + p.reconstruction_weight * reconstruction
             terms["reconstruction"] = reconstruction.detach()
         leading = self.state["images"] < p.discriminator_lead * 1000
-        if self.coverage is not None and not leading:
-            distance = self.coverage(self.generator.mapping, 256, self.rng)
-            total = total + p.coverage_weight * distance
-            terms["coverage"] = distance.detach()
         if not leading:
             self._step(self.adam_g, total)
         if not leading and p.path_length_weight and step % p.path_length_interval == 0:
@@ -242,7 +242,9 @@ class Trainer:
     def _random_w_plus(self, count: int) -> Tensor:
         """W+ codes of random z; a share mixes two codes at a random layer (StyleGAN 3.1)."""
         mapping, layers_ = self.generator.mapping, self.generator.num_ws
-        w = mapping.to_w(self._normal((2 * count, self.preset.z_dim)))
+        with torch.set_grad_enabled(not self.preset.refit_kimg):
+            w = mapping.to_w(self._normal((2 * count, self.preset.z_dim)))
+        w.requires_grad_()  # the path length asks for gradients of w itself
         first, second = w.chunk(2)
         cut = torch.randint(1, layers_, (count, 1), generator=self.rng, device=self.device)
         mixed = torch.rand(count, 1, generator=self.rng, device=self.device) < self.preset.style_mixing
@@ -343,8 +345,6 @@ class Trainer:
             tensors |= {f"{name}.{k}": v for k, v in memory if not k.endswith(".exp_avg")}  # see resume
         tensors |= {"rng": self.rng.get_state(), "batches": self.batches.generator.get_state()}
         tensors["path_mean"] = self.path_mean
-        if self.coverage is not None:
-            tensors["coverage"] = self.coverage.codes
         state = self.state | {"augment": self.augment.p, "preset": dataclasses.asdict(self.preset)}
         return save_checkpoint(self.folder, tensors, state)
 
@@ -391,5 +391,3 @@ class Trainer:
         self.rng.set_state(tensors["rng"])
         self.batches.generator.set_state(tensors["batches"])
         self.path_mean = tensors["path_mean"].to(self.device)
-        if "coverage" in tensors:
-            self.coverage = Coverage(tensors["coverage"].to(self.device))

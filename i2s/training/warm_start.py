@@ -19,44 +19,24 @@ def before_activation(w: Tensor) -> Tensor:
     return torch.where(w < 0, w / layers.LRELU_SLOPE, w) / layers.LRELU_GAIN
 
 
-class Coverage:
-    """How far mapping(z) is from having the distribution of the encoder's codes [M, w_dim].
-
-    Measured where every direction of the codes counts the same: whitened, but for those in which they hardly spread.
-    """
-
-    def __init__(self, codes: Tensor):
-        self.codes = codes
-        x = before_activation(codes)
-        self.mean = x.mean(0)
-        values, vectors = torch.linalg.eigh(torch.cov(x.T))
-        self.values, self.vectors = values.clamp_min(0), vectors
-        self.whiten = vectors / (self.values + 0.003 * self.values.max()).sqrt()
-        self.whitened = (x - self.mean) @ self.whiten
-        self.axes = torch.eye(codes.shape[1], device=codes.device)
-
-    def __call__(self, mapping: MappingNetwork, count: int, rng: torch.Generator) -> Tensor:
-        """Sliced distance between `count` random w and as many codes, along the axes and as many random directions."""
-        normal = lambda *shape: torch.randn(shape, generator=rng, device=self.codes.device)  # noqa: E731
-        rows = torch.randint(len(self.codes), (count,), generator=rng, device=self.codes.device)
-        made = (before_activation(mapping.to_w(normal(count, mapping.z_dim))) - self.mean) @ self.whiten
-        directions = torch.cat([self.axes, F.normalize(normal(*self.axes.shape), dim=0)], dim=1)
-        return sliced_distance(made, self.whitened[rows], directions)
-
-
 def fit_mapping(mapping: MappingNetwork, codes: Tensor, steps: int, rng: torch.Generator, report=print) -> None:
     """Give mapping(z), z ~ N(0, I), the distribution of `codes` [M, w_dim]; changes the network in place."""
-    coverage = Coverage(codes)
-    set_linear(mapping, coverage.mean, (coverage.vectors * coverage.values.sqrt()).T, rng)
-    follow(mapping, coverage, steps, rng, report)
-
-
-def follow(mapping: MappingNetwork, coverage: Coverage, steps: int, rng: torch.Generator, report, rate=0.02) -> None:
-    """Move mapping(z) to where the codes are now, from where it is; changes the network in place."""
-    adam = torch.optim.Adam(mapping.parameters(), lr=rate, betas=(0.9, 0.99))
+    codes = before_activation(codes)
+    mean = codes.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov(codes.T))
+    values = values.clamp_min(0)
+    set_linear(mapping, mean, (vectors * values.sqrt()).T, rng)
+    whiten = vectors / (values + 0.003 * values.max()).sqrt()
+    whitened = (codes - mean) @ whiten  # every direction of the codes counts
+    axes = torch.eye(codes.shape[1], device=codes.device)
+    adam = torch.optim.Adam(mapping.parameters(), lr=0.02, betas=(0.9, 0.99))
+    normal = lambda *shape: torch.randn(shape, generator=rng, device=codes.device)  # noqa: E731
     for step in range(steps):
-        adam.param_groups[0]["lr"] = rate * (1 - step / steps)
-        loss = coverage(mapping, 512, rng)
+        adam.param_groups[0]["lr"] = 0.02 * (1 - step / steps)
+        rows = torch.randint(len(codes), (512,), generator=rng, device=codes.device)
+        made = (before_activation(mapping.to_w(normal(512, mapping.z_dim))) - mean) @ whiten
+        directions = torch.cat([axes, F.normalize(normal(*axes.shape), dim=0)], dim=1)
+        loss = sliced_distance(made, whitened[rows], directions)
         adam.zero_grad(set_to_none=True)
         loss.backward()
         adam.step()

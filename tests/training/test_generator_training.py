@@ -225,3 +225,24 @@ def test_the_adversarial_phase_has_its_own_rate_also_after_a_resume(tmp_path):
         assert one.state["phase"] == "adversarial"
         assert one.adam_g.param_groups[0]["lr"] == 0.0005
         assert one.adam_d.param_groups[0]["lr"] == pytest.approx(0.0001, rel=0.5)
+
+
+def test_a_mapping_that_is_refitted_takes_no_part_in_the_game(tmp_path):
+    changes = {"autoencode": 0.0, "mapping_steps": 0, "discriminator_lead": 0.0}
+    run = trainer(tmp_path / "a", refit_kimg=0.0, **changes)
+    before = [q.clone() for q in run.generator.mapping.parameters()]
+    run.train(60, report=stop_after(run, "adversarial", 2))
+    assert not all(torch.equal(p, q) for p, q in zip(run.generator.mapping.parameters(), before))
+    run = trainer(tmp_path / "b", refit_kimg=10.0, **changes)  # beyond the end: never
+    run.train(60, report=stop_after(run, "adversarial", 2))
+    assert all(torch.equal(p, q) for p, q in zip(run.generator.mapping.parameters(), before))
+
+
+def test_a_refit_moves_the_mapping_and_the_average_takes_it_over(tmp_path):
+    run = trainer(tmp_path, autoencode=0.0, mapping_steps=3, discriminator_lead=0.0, refit_kimg=0.016)
+    run.train(60, report=stop_after(run, "adversarial", 1))
+    before = [q.clone() for q in run.generator.mapping.parameters()]
+    run.train(60, report=quiet)
+    assert not all(torch.equal(p, q) for p, q in zip(run.generator.mapping.parameters(), before))
+    for p, q in zip(run.generator.mapping.parameters(), run.average.mapping.parameters()):
+        assert torch.equal(p, q)

@@ -19,7 +19,7 @@ from i2s.training import losses
 from i2s.training.augment import STRONGEST, AdaptiveAugment, colour, cutout, translate
 from i2s.training.dataset import Batches, load_faces, to_range
 from i2s.training.discriminator import Discriminator, Encoder, minibatch_std
-from i2s.training.warm_start import Coverage, before_activation, fit_mapping, set_linear, sliced_distance
+from i2s.training.warm_start import before_activation, fit_mapping, set_linear, sliced_distance
 
 
 def rng(seed=0):
@@ -345,19 +345,3 @@ def test_sliced_distance_is_zero_for_the_same_sample_and_the_shift_squared_for_a
     axes = torch.eye(6)
     assert sliced_distance(a, a[torch.randperm(400, generator=rng(1))], axes) == 0
     assert sliced_distance(a, a + 0.5, axes).item() == pytest.approx(0.25, rel=1e-4)
-
-
-def test_coverage_sees_codes_that_have_moved_away_and_pulls_the_mapping_after_them():
-    mapping = Mapping(StyleGAN2Config(16, 12, 12, mapping_layers=3, channels=(8, 8, 8)))
-    codes = mapping.to_w(torch.randn(600, 12, generator=rng(3))).detach()
-    here, away = Coverage(codes), Coverage(codes + 0.2)
-    assert here(mapping, 256, rng()).item() < 0.1 < away(mapping, 256, rng()).item()
-    adam = torch.optim.Adam(mapping.parameters(), lr=0.1)
-    seen = []
-    for step in range(250):
-        loss = away(mapping, 256, rng(step))
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        seen.append(loss.item())
-    assert sum(seen[-20:]) / 20 < 0.3 * seen[0]
