@@ -45,19 +45,36 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; each command names the function that runs it."""
     from i2s import __version__
 
-    top = argparse.ArgumentParser(prog="i2s", description="Image2StyleGAN: embed photos into a StyleGAN and edit them there.")
+    top = argparse.ArgumentParser(
+        prog="i2s", description="Image2StyleGAN: embed photos into a StyleGAN and edit them there."
+    )
     top.add_argument("--version", action="version", version=f"i2s {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     embed = commands.add_parser("embed", help="find the latent codes of photos", description=cmd_embed.__doc__)
     embed.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
-    embed.add_argument("-o", "--out", type=Path, default=Path("i2s-out"), help="folder of the results (default i2s-out)")
-    embed.add_argument("--steps", type=int, default=300, help="optimisation steps (default 300; the paper: 5000)")
-    embed.add_argument("--space", choices=("w", "w+"), default="w+")
-    embed.add_argument("--init", choices=("mean", "uniform"), default="mean", help="initial code (default mean)")
-    embed.add_argument("--seed", type=int, default=0, help="of the uniform initial code")
-    embed.add_argument("--perceptual", choices=("auto", "vgg16", "slim"), default="auto", help="network of the perceptual loss")
+    embed.add_argument(
+        "-o", "--out", type=Path, default=Path("i2s-out"), help="folder of the results (default i2s-out)"
+    )
+    embed.add_argument("--preset", help="settings of a paper: image2stylegan, stylegan2, ii2s, image2stylegan++, pti")
+    embed.add_argument("--steps", type=int, help="optimisation steps (default 300, or the preset's; the paper: 5000)")
+    embed.add_argument("--budget", type=float, metavar="SECONDS", help="time for the search, in place of steps")
+    embed.add_argument("--space", choices=("z", "w", "w+"), help="where codes are searched for (default w+)")
+    starts = ("mean", "uniform", "zeros", "nearest", "encoder")
+    embed.add_argument("--init", choices=starts, help="initial code (default mean)")
+    embed.add_argument("--seed", type=int, help="of what is drawn at random (default 0)")
+    embed.add_argument(
+        "--mask", type=Path, metavar="PICTURE", help="white where pixels count; for inpainting, are known"
+    )
+    embed.add_argument(
+        "--task", metavar="TASK", help="inpainting, colorization, super-resolution[:PX] or denoising[:PX]"
+    )
+    embed.add_argument("--checkpoint", type=Path, metavar="FILE", help="where the state is written every 100 steps")
+    embed.add_argument("--resume", action="store_true", help="go on from the checkpoint, if it is there")
+    embed.add_argument(
+        "--perceptual", choices=("auto", "vgg16", "slim"), default="auto", help="network of the perceptual loss"
+    )
     embed.add_argument("--video", choices=("none", "gif", "mp4"), default="none", help="film of the search")
     embed.add_argument("--quiet", action="store_true", help="no progress bar")
     _generator_options(embed)
@@ -121,37 +138,49 @@ def choose_device(name: str | None = None):
 
 def cmd_embed(options) -> int:
     """Find the latent codes of photos; writes NAME.safetensors, NAME.png for each, and a contact sheet."""
+    import warnings
+
     from i2s import embed
     from i2s.images import contact_sheet, load_photos, write_image
 
+    if options.resume and options.checkpoint is None:
+        raise SettingsError("--resume needs the file that is to be gone on from: give --checkpoint FILE.")
     names = _names(options.photos)
     generator = _load_generator(options)
     targets = load_photos(options.photos, generator.resolution)  # every photo is read before any work is done
     _writable(options.out)
-    result = embed(
-        targets,
-        generator,
-        space=options.space,
-        init=options.init,
-        steps=options.steps,
-        seed=options.seed,
-        perceptual=options.perceptual,
-        progress=not options.quiet,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the result's notices, printed below
+        result = embed(
+            targets,
+            generator,
+            preset=options.preset,
+            perceptual=options.perceptual,
+            checkpoint=options.checkpoint,
+            resume=options.resume,
+            progress=not options.quiet,
+            **_task(options, generator.resolution),
+            **_settings(options),
+        )
     print(f"generator: {result.generator}\nperceptual network: {result.perceptual}")
+    for notice in result.notices:
+        print(f"i2s: {notice}", file=sys.stderr)
     for k, name in enumerate(names):
         one = result.select(k)
         one.save(options.out / f"{name}.safetensors")
         write_image(one.image, options.out / f"{name}.png")
         if options.video != "none":
-            _write_search(one, generator, options.out / f"{name}.{options.video}")
+            _write_search(one, options.out / f"{name}.{options.video}")
         print(f"{options.out / name}.safetensors  loss {one.loss[0, 0]:.4f} -> {one.loss[-1, 0]:.4f}")
     pairs = [picture for k in range(len(names)) for picture in (result.target[k], result.image[k])]
     labels = [text for name in names for text in (name, "embedded")]
     write_image(contact_sheet(pairs, columns=min(8, len(pairs)), labels=labels), options.out / "sheet.png")
-    print(f"{options.out / 'sheet.png'}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s")
+    print(
+        f"{options.out / 'sheet.png'}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s"
+    )
     if result.stopped:
-        print(f"i2s: ended early ({result.stopped}); what was found is saved.", file=sys.stderr)
+        more = "; --resume goes on from the checkpoint" if options.checkpoint and options.checkpoint.exists() else ""
+        print(f"i2s: ended early ({result.stopped}); what was found is saved{more}.", file=sys.stderr)
         return 130 if result.stopped == "interrupted" else 1
     return 0
 
@@ -175,15 +204,37 @@ def _writable(folder: Path) -> None:
     probe.unlink()
 
 
-def _write_search(result, generator, path: Path) -> None:
-    """A film of the search: the snapshots, the last one held."""
-    import torch
+def _settings(options) -> dict:
+    """The settings that were given on the command line; the others are the preset's."""
+    steps = 300 if options.steps is None and options.preset is None and options.budget is None else options.steps
+    given = {
+        "steps": steps,
+        "budget": options.budget,
+        "space": options.space,
+        "init": options.init,
+        "seed": options.seed,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
+
+def _task(options, resolution: int) -> dict:
+    """What the loss does not see: a mask hides for inpainting, and weighs pixels otherwise."""
+    from i2s.embedding import degradation_for, load_mask
+
+    mask = None if options.mask is None else load_mask(options.mask, resolution)
+    if options.task is None:
+        return {"mask": mask}
+    hides = options.task.partition(":")[0] == "inpainting"
+    return {"degradation": degradation_for(options.task, resolution, mask), "mask": None if hides else mask}
+
+
+def _write_search(result, path: Path) -> None:
+    """A film of the search: the snapshots, the last one held."""
     from i2s.video import write_video
 
-    with torch.no_grad():
-        frames = torch.cat([generator.synthesis(w.to(generator.device)).cpu() for w in result.snapshots])
-    write_video(torch.cat([frames, frames[-1:].expand(8, -1, -1, -1)]), path, fps=8)
+    frames = result.frames[:, 0].permute(0, 2, 3, 1).numpy()  # [S, H, W, 3]
+    held = [*range(len(frames)), *[len(frames) - 1] * 8]
+    write_video(frames[held], path, fps=8)
 
 
 def cmd_morph(options) -> int:

@@ -1,22 +1,24 @@
-"""Embed photos into a generator's latent space: Image2StyleGAN's five steps (Abdal, Qin, Wonka 2019), and what came after.
+"""Embed photos into a generator's latent space: Image2StyleGAN's five steps (Abdal, Qin, Wonka 2019), and later ones.
 
     1. start with an initial code          starts.py
     2. generate an image of it             generator.synthesis
     3. compare it with the photo           objective.py, i2s.losses
-    4. update the code by gradient descent Adam
+    4. update the code by gradient descent adam.py
     5. repeat                              loop.py
 
 run.py          `embed`, the verb that puts them together
 settings.py     what a search depends on; presets.py: the settings of the papers; schedules.py: learning rates
 stages.py       what is searched for: the code, the noise maps (noise_maps.py); tuning.py: the generator's weights
+tasks.py        inpainting, colorization, super-resolution, denoising on the same loop
 recorder.py     what a search leaves behind; checkpoints.py: going on with one that was killed
 """
 
 from i2s.embedding.presets import PRESETS, preset_settings
 from i2s.embedding.recorder import Recorder, Step
-from i2s.embedding.run import embed
+from i2s.embedding.run import embed, load_mask
 from i2s.embedding.settings import EmbedSettings, NoiseSettings, TuningSettings
 from i2s.embedding.starts import initial_code
+from i2s.embedding.tasks import TASKS, degradation_for
 
 __all__ = [
     "PRESETS",
@@ -24,8 +26,11 @@ __all__ = [
     "NoiseSettings",
     "Recorder",
     "Step",
+    "TASKS",
     "TuningSettings",
+    "degradation_for",
     "embed",
     "initial_code",
+    "load_mask",
     "preset_settings",
 ]

@@ -5,12 +5,15 @@ import time
 import torch
 from torch import Tensor
 
+from i2s.embedding.adam import Adam
 from i2s.embedding.checkpoints import Checkpoint, Saved
 from i2s.embedding.objective import Objective
 from i2s.embedding.recorder import SETTLED, Recorder
 from i2s.embedding.schedules import SCHEDULES
 from i2s.embedding.settings import EmbedSettings
 from i2s.embedding.stages import Stage
+
+PARTS = ("variable", "first", "second")  # what a checkpoint holds of each variable: itself and its moments
 
 
 def descend(
@@ -41,21 +44,17 @@ def descend(
             total = sum(terms.values())  # [n]
         finite = torch.isfinite(total)
         recorder.add(search.step, t, stage, finite, drawn, terms)
-        if t >= 1:
+        done = search.settled(total) | stage.reached(terms) | ~finite
+        all_go_on = not done.any()
+        if not all_go_on:
+            recorder.end(stage.rows[done & finite], SETTLED)
+        if t >= 1 or done.all():
             return
-        done = search.settled(total) | stage.reached(terms)
-        recorder.end(stage.rows[done & finite], SETTLED)
-        going = finite & ~done
-        if not going.any():
-            return
-        for group in search.adam.param_groups:
-            group["lr"] = group["initial_lr"] * rate(t)
-        search.adam.zero_grad(set_to_none=True)
         total.sum().backward()  # each photo's gradient is its own
-        search.adam.step()  # 4. update
+        search.adam.step(rate(t))  # 4. update
         stage.updated()
-        if not going.all():
-            search.keep(going.nonzero().squeeze(1))
+        if not all_go_on:
+            search.keep((~done).nonzero().squeeze(1))
         search.step += 1
         if checkpoint.due():
             checkpoint.write(search.state(), recorder.state())
@@ -66,18 +65,11 @@ class Search:
 
     def __init__(self, stage: Stage, objective: Objective, settings: EmbedSettings, seconds: float | None):
         self.stage, self.objective, self.settings, self.seconds = stage, objective, settings, seconds
-        self.adam = self._adam()
+        self.adam = Adam(stage.groups(), settings.betas, settings.epsilon)
         self.step = 0
         self.started = time.perf_counter()
         self.best = torch.full([len(stage.rows)], torch.inf, device=stage.rows.device)
         self.best_step = torch.zeros_like(stage.rows)
-
-    def _adam(self) -> torch.optim.Adam:
-        groups = [{**group, "initial_lr": group["lr"]} for group in self.stage.groups()]
-        return torch.optim.Adam(groups, betas=self.settings.betas, eps=self.settings.epsilon)
-
-    def _variables(self) -> list[Tensor]:
-        return [tensor for group in self.adam.param_groups for tensor in group["params"]]
 
     def share(self) -> float:
         """How much of the stage is over, 0 to 1: by steps or by the clock, whichever is further."""
@@ -96,35 +88,28 @@ class Search:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with the photos `rows` of the batch: their variables, moments and features."""
-        old = [self.adam.state[tensor] for tensor in self._variables()]
         self.stage.keep(rows)
         self.objective = self.objective.keep(rows)
+        self.adam = self.adam.of_rows(rows, self.stage.groups())
         self.best, self.best_step = self.best[rows], self.best_step[rows]
-        self.adam = self._adam()
-        for tensor, state in zip(self._variables(), old):
-            moments = {name: state[name][rows] for name in ("exp_avg", "exp_avg_sq")}
-            self.adam.state[tensor] = {"step": state["step"]} | moments
 
     def state(self) -> tuple[dict[str, Tensor], dict]:
         """Tensors and notes from which `restore` goes on."""
         tensors = {"rows": self.stage.rows, "best": self.best, "best_step": self.best_step}
-        for k, tensor in enumerate(self._variables()):
-            tensors |= {f"{name}.{k}": value for name, value in self.adam.state[tensor].items()}
-            tensors[f"variable.{k}"] = tensor
-        return tensors, {"step": self.step, "spent": time.perf_counter() - self.started, "seconds": self.seconds}
+        for k, parts in enumerate(zip(self.adam.variables, self.adam.first, self.adam.second)):
+            tensors |= {f"{name}.{k}": part for name, part in zip(PARTS, parts)}
+        notes = {"step": self.step, "updates": self.adam.steps, "seconds": self.seconds}
+        return tensors, notes | {"spent": time.perf_counter() - self.started}
 
     def restore(self, saved: Saved) -> None:
         """Go on where `state` was taken."""
         tensors, stage = saved.tensors, self.stage
         kept = torch.isin(stage.rows, tensors["rows"].to(stage.rows))
         if not kept.all():
-            stage.keep(kept.nonzero().squeeze(1))
-            self.objective = self.objective.keep(kept.nonzero().squeeze(1))
-            self.adam = self._adam()
+            self.keep(kept.nonzero().squeeze(1))
+        for k, parts in enumerate(zip(self.adam.variables, self.adam.first, self.adam.second)):
+            for name, part in zip(PARTS, parts):
+                part.data.copy_(tensors[f"{name}.{k}"])
         self.best, self.best_step = tensors["best"].to(self.best), tensors["best_step"].to(stage.rows)
-        for k, tensor in enumerate(self._variables()):
-            tensor.data.copy_(tensors[f"variable.{k}"])
-            moments = {name: tensors[f"{name}.{k}"].to(tensor) for name in ("exp_avg", "exp_avg_sq")}
-            self.adam.state[tensor] = {"step": tensors[f"step.{k}"]} | moments
-        self.step, self.seconds = saved.notes["step"], saved.notes["seconds"]
+        self.step, self.adam.steps, self.seconds = (saved.notes[name] for name in ("step", "updates", "seconds"))
         self.started = time.perf_counter() - saved.notes["spent"]

@@ -10,6 +10,7 @@ from i2s.errors import SettingsError
 from i2s.generators.base import Generator
 from i2s.latents import latent_statistics
 from i2s.losses import LPIPS, Masked, NoiseRegularization, Perceptual, PixelMSE, PNorm, Sum
+from i2s.losses.compose import select
 from i2s.perceptual.vgg16 import cached_file
 
 
@@ -45,7 +46,7 @@ class Objective:
     def keep(self, rows: Tensor) -> "Objective":
         """That of the photos `rows` alone."""
         mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[rows]
-        loss, degradation = (_select(part, rows) for part in (self.loss, self.degradation))
+        loss, degradation = (select(part, rows) for part in (self.loss, self.degradation))
         return Objective(loss, self.photos[rows], degradation, mask)
 
     def compare(self, images: Tensor, k: int, w_plus: Tensor) -> Tensor:
@@ -61,11 +62,6 @@ class Objective:
 
     def _degraded(self, images: Tensor) -> Tensor:
         return images if self.degradation is None else self.degradation(images)
-
-
-def _select(part, rows: Tensor):
-    """A loss or degradation for some of the photos: its own `select(rows)` where it holds something for each photo."""
-    return part.select(rows) if hasattr(part, "select") else part
 
 
 def code_loss(settings: EmbedSettings, generator: Generator, perceptual, notices: list[str]) -> Sum:

@@ -104,7 +104,7 @@ class Recorder:
         self.image = self._merged(self.image, rows, image.detach())
         if stage.searches_noise:
             self.noise = [self._merged(old, rows, new.detach().clone()) for old, new in zip(self.noise, noise)]
-        for k in rows.tolist():
+        for k in range(self.count) if self.everyone else rows.tolist():
             self.photo_steps[k] = step
         if self._is_wanted(step, t):
             self.snapshots[step], self.frames[step] = self.w_plus.cpu(), self._frame()

@@ -74,7 +74,7 @@ def embed(
         taps = {} if perceptual == "slim" else {"taps": settings.taps}
         perceptual = load_perceptual(perceptual, device=device, **taps)
     targets = load_photos(photos, generator.resolution).to(device)  # [N, 3, R, R]
-    mask = None if mask is None else _load_mask(mask, generator.resolution).to(device)
+    mask = None if mask is None else load_mask(mask, generator.resolution).to(device)
 
     notices: list[str] = []
     settings = _without_noise_that_does_not_show(settings, generator, notices)
@@ -163,8 +163,11 @@ def _without_noise_that_does_not_show(
     return replace(settings, noise=None)
 
 
-def _load_mask(mask, resolution: int) -> Tensor:
-    """A mask [N|1, 1, R, R] in 0..1, of a tensor that is one, or of a picture, cropped as photos are."""
+def load_mask(mask, resolution: int) -> Tensor:
+    """A mask [N|1, 1, R, R] in 0..1, of a tensor that is one, or of a picture (white is 1), cropped as photos are.
+
+    ImageError, SettingsError.
+    """
     from i2s.images import load_photos
     from i2s.losses.compose import check_mask
 

@@ -29,7 +29,7 @@ class Stage:
     rows: Tensor
 
     def groups(self) -> list[dict]:
-        """Parameter groups of Adam: tensors whose first dimension is the photo, each group with its learning rate."""
+        """What `Adam` moves: tensors, the first dimension of which is the photo, each group with its learning rate."""
         raise NotImplementedError
 
     def draw(self, step: int, t: float) -> Drawn:

@@ -1,0 +1,48 @@
+"""Step 4: Adam (Kingma and Ba 2015, algorithm 1), written out.
+
+PyTorch's own loads a compiler when it is first made, which takes a second or more; and here the moments of single
+photos are taken out of a batch, and put into files.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Adam:
+    """Moves variables against their gradients, each number by a step of its own size; all in place.
+
+    groups: [{"params": tensors, "lr": learning rate}, ...], each tensor a leaf that requires gradients.
+    first, second: the moments m and v of each tensor; steps: updates made.
+    """
+
+    def __init__(self, groups: list[dict], betas: tuple[float, float], epsilon: float):
+        self.betas, self.epsilon, self.steps = betas, epsilon, 0
+        self.rates = [group["lr"] for group in groups for _ in group["params"]]
+        self.variables: list[Tensor] = [tensor for group in groups for tensor in group["params"]]
+        self.first = [torch.zeros_like(tensor) for tensor in self.variables]
+        self.second = [torch.zeros_like(tensor) for tensor in self.variables]
+
+    @torch.no_grad()
+    def step(self, share: float = 1.0) -> None:
+        """One update from the gradients in `.grad`, which are used up; share: of the learning rates (the schedule's)."""
+        self.steps += 1
+        beta1, beta2 = self.betas
+        # the moments start at 0: without the corrections the first steps would be too small
+        correction1, correction2 = 1 - beta1**self.steps, 1 - beta2**self.steps
+        for x, m, v, rate in zip(self.variables, self.first, self.second, self.rates):
+            if x.grad is None:  # a weight that the image does not depend on
+                continue
+            m.lerp_(x.grad, 1 - beta1)
+            v.mul_(beta2).addcmul_(x.grad, x.grad, value=1 - beta2)
+            root = (v.sqrt() / math.sqrt(correction2)).add_(self.epsilon)
+            x.addcdiv_(m, root, value=-rate * share / correction1)
+            x.grad = None
+
+    def of_rows(self, rows: Tensor, groups: list[dict]) -> "Adam":
+        """The same for some of the photos, whose variables `groups` holds."""
+        some = Adam(groups, self.betas, self.epsilon)
+        some.steps = self.steps
+        some.first, some.second = ([moment[rows] for moment in moments] for moments in (self.first, self.second))
+        return some

@@ -1,0 +1,45 @@
+"""Tasks on the same loop: what an embedding is made blind to, and the generator fills in, by name."""
+
+from torch import Tensor
+
+from i2s.degradations import Blur, Degradation, Downsample, Grey, Inpaint
+from i2s.errors import SettingsError
+
+TASKS = ("inpainting", "colorization", "super-resolution", "denoising")
+
+
+def degradation_for(task: str, resolution: int, mask: Tensor | None = None) -> Degradation:
+    """The degradation of a task "NAME" or "NAME:VALUE", to be given to `embed(degradation=...)`.
+
+    inpainting: what the mask [N|1, 1, R, R] leaves at 0 is hidden. colorization: colours are. super-resolution: only
+    VALUE px are looked at (a quarter of the resolution, but at least the 16 that feature maps need). denoising: both sides
+    are blurred by VALUE px (a 64th of the resolution). SettingsError.
+    """
+    name, _, value = task.partition(":")
+    if name not in TASKS:
+        raise SettingsError(f"The task is {name!r}: it is one of {', '.join(TASKS)}.")
+    if name == "inpainting":
+        if mask is None:
+            raise SettingsError(
+                "Inpainting needs a mask: a picture that is white where the photo is known, else black."
+            )
+        return Inpaint(mask)
+    if value and name == "colorization":
+        raise SettingsError(f"Colorization takes no value, but got {value!r}: leave it out.")
+    if name == "colorization":
+        return Grey()
+    if name == "super-resolution":
+        size = _number(task, value, max(16, resolution // 4))
+        if size != int(size) or not 16 <= size <= resolution:
+            raise SettingsError(
+                f"The size of super-resolution is {value} px: give a whole number from 16 to {resolution}."
+            )
+        return Downsample(int(size))
+    return Blur(_number(task, value, resolution / 64))
+
+
+def _number(task: str, value: str, default: float) -> float:
+    try:
+        return float(value) if value else default
+    except ValueError:
+        raise SettingsError(f"The task {task!r} ends in no number: write it like super-resolution:16.") from None

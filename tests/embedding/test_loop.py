@@ -1,0 +1,238 @@
+"""Steps 2 to 5: gradients, and photos that do not know of each other, whenever each of them ends."""
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+import torch
+from helpers import TinyEye, targets, tiny_generator
+
+from i2s.embedding import EmbedSettings, NoiseSettings, embed
+from i2s.embedding.adam import Adam
+from i2s.embedding.objective import Objective
+from i2s.embedding.stages import CodeSearch
+from i2s.embedding.starts import initial_code
+from i2s.latents import latent_statistics
+from i2s.losses import ImageLoss, NoiseRegularization, PNorm, Sum
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return tiny_generator()
+
+
+def run(generator, photos, **changes):
+    changes = {"steps": 12, "perceptual": TinyEye(), "progress": False} | changes
+    return embed(photos, generator, **changes)
+
+
+def test_adam_is_adam():
+    """The same path as PyTorch's, with two groups and a gradient that changes its sign."""
+    torch.manual_seed(0)
+    starts = [torch.randn(3, 4, dtype=torch.float64), torch.randn(3, 2, dtype=torch.float64)]
+    both = []
+    for make in (
+        lambda groups: Adam(groups, (0.8, 0.99), 1e-6),
+        lambda g: torch.optim.Adam(g, betas=(0.8, 0.99), eps=1e-6),
+    ):
+        a, b = (start.clone().requires_grad_() for start in starts)
+        adam = make([{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.02}])
+        for _ in range(50):
+            ((a.square() - 0.5).square().sum() + (b - a[:, :2]).square().sum()).backward()
+            adam.step()
+            a.grad = b.grad = None
+        both.append((a, b))
+    torch.testing.assert_close(both[0], both[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("space", ["z", "w", "w+"])
+@pytest.mark.parametrize("joint", [False, True])
+def test_gradients_against_finite_differences(space, joint):
+    """Of the whole objective, in float64, in the directions of code and noise maps."""
+    generator = tiny_generator().double()
+    photos = targets(generator, 2)
+    loss = Sum(ImageLoss(TinyEye()), PNorm(latent_statistics(generator, 1000), 0.1), NoiseRegularization(10.0))
+    settings = EmbedSettings(space=space, init="uniform", noise=NoiseSettings("joint") if joint else None)
+    noise = [torch.randn(2, 1, *n.shape, dtype=torch.float64) for n in generator.noise_maps()] if joint else []
+    stage = CodeSearch(generator, settings, initial_code(generator, settings, 2), noise)
+    objective = Objective(loss, photos)
+
+    def value(*_):
+        w_plus, maps, images = stage.draw(0, 1.0)
+        return sum(objective(images, w_plus, maps).values())
+
+    variables = [stage.code, *stage.noise]
+    assert all(v.dtype == torch.float64 for v in variables)
+    gradients = torch.autograd.grad(value().sum(), variables)
+    step, rng = 1e-6, torch.Generator().manual_seed(0)
+    for variable, gradient in zip(variables, gradients):
+        direction = torch.randn(variable.shape, generator=rng, dtype=torch.float64)
+        with torch.no_grad():
+            variable += step * direction
+            above = value().sum()
+            variable -= 2 * step * direction
+            below = value().sum()
+            variable += step * direction
+        torch.testing.assert_close((gradient * direction).sum(), (above - below) / (2 * step), rtol=1e-5, atol=1e-7)
+
+
+@hypothesis.settings(max_examples=12, deadline=None)
+@hypothesis.given(
+    space=st.sampled_from(["z", "w", "w+"]),
+    init=st.sampled_from(["mean", "uniform", "nearest"]),
+    schedule=st.sampled_from(["constant", "ramp", "cosine"]),
+    patience=st.sampled_from([0, 2, 5]),
+    noise=st.sampled_from(
+        [None, NoiseSettings("joint", learning_rate=0.05, regularization=1.0), NoiseSettings("after", 4, 0.1)]
+    ),
+    count=st.integers(1, 4),
+    data=st.data(),
+)
+def test_a_batch_equals_its_photos_alone(space, init, schedule, patience, noise, count, data):
+    """In float64, where rounding does not grow into a difference."""
+    generator = tiny_generator().double()
+    photos = targets(generator, count, seed=count)
+    changes = {
+        "space": space,
+        "init": init,
+        "schedule": schedule,
+        "patience": patience,
+        "min_improvement": 0.05,
+        "noise": noise,
+        "w_noise": 0.0 if space == "z" else 0.01,
+        "learning_rate": 0.05,
+        "candidates": 8,
+    }
+    together = run(generator, photos, **changes)
+    k = data.draw(st.integers(0, count - 1))
+    alone, ours = run(generator, photos[k : k + 1], **changes), together.select(k)
+    tolerance = {"rtol": 1e-6, "atol": 1e-8}
+    torch.testing.assert_close(ours.w_plus, alone.w_plus, **tolerance)
+    torch.testing.assert_close(ours.image, alone.image)
+    assert ours.endings == alone.endings
+    if noise is None or noise.when == "joint":  # else a photo that ends early waits for the others
+        assert ours.photo_steps == alone.photo_steps
+        torch.testing.assert_close(ours.loss, alone.loss, **tolerance)
+        assert ours.snapshot_steps[-1] == alone.snapshot_steps[-1]
+    for mine, its in zip(ours.noise, alone.noise):
+        torch.testing.assert_close(mine, its, **tolerance)
+
+
+def test_a_settled_photo_is_frozen_and_costs_nothing_more(generator):
+    """One photo is reached at the start; the other goes on without it."""
+
+    class Counts(TinyEye):
+        images = 0
+
+        def features(self, images):
+            Counts.images += len(images)
+            return super().features(images)
+
+    there = generator.synthesis(generator.w_mean.expand(1, generator.num_ws, -1))
+    photos = torch.cat([there, targets(generator, 1)])
+    result = run(
+        generator, photos, steps=40, patience=5, min_improvement=1e-6, learning_rate=0.002, perceptual=Counts()
+    )
+    assert result.photo_steps == [5, 40] and result.endings == ["settled", ""] and not result.stopped
+    # targets of both, of the second again; both for 6 images, the second alone for 35
+    assert Counts.images == 2 + 1 + 2 * 6 + 35
+    assert torch.equal(result.loss[5:, 0], result.loss[5, 0].expand(36))
+    assert torch.equal(result.render(generator), result.image)
+    first, second = result.select(0), result.select(1)
+    assert first.steps == 5 and first.snapshot_steps[-1] == 5 and len(first.frames) == len(first.snapshots)
+    assert torch.equal(first.snapshots[-1], first.w_plus) and second.steps == 40
+
+
+def test_a_loss_that_falls_is_not_cut_short(generator):
+    result = run(generator, targets(generator), steps=30, patience=10, min_improvement=0.0)
+    assert result.photo_steps == [30, 30]
+
+
+def test_nan_of_one_photo_leaves_the_others_alone(generator):
+    class Breaks(TinyEye):
+        calls = 0
+
+        def features(self, images):
+            self.calls += 1
+            found = super().features(images)
+            if self.calls == 6 and len(images) == 3:
+                found[0] = torch.cat([found[0][:1], found[0][1:2] * float("nan"), found[0][2:]])
+            return found
+
+    photos = targets(generator, 3)
+    result, good = run(generator, photos, perceptual=Breaks()), run(generator, photos)
+    assert result.photo_steps == [12, 3, 12] and "finite" in result.stopped and "step 4" in result.endings[1]
+    for k in (0, 2):
+        torch.testing.assert_close(result.w_plus[k], good.w_plus[k], rtol=1e-4, atol=1e-5)
+    assert torch.equal(result.w_plus[1], run(generator, photos, steps=3).w_plus[1])
+    assert result.image.isfinite().all() and result.loss.isfinite().all()
+
+
+def test_a_start_without_a_loss_is_one_sentence(generator):
+    from i2s.errors import LatentError
+
+    class Never(TinyEye):
+        def features(self, images):
+            return [f * float("nan") for f in super().features(images)]
+
+    with pytest.raises(LatentError, match="initial code"):
+        run(generator, targets(generator), perceptual=Never())
+
+
+def test_a_budget_ends_the_search_in_time(generator):
+    result = run(generator, targets(generator), steps=None, budget=1.0, schedule="ramp", snapshots=5)
+    assert 0.9 < result.seconds < 3 and result.steps > 2
+    assert len(result.snapshot_steps) >= 3 and result.snapshot_steps[-1] == result.steps
+    assert run(generator, targets(generator), steps=2, budget=60).steps == 2
+    assert run(generator, targets(generator), **{"steps": None, "budget": 0.001}).steps <= 1
+
+
+def test_stages_share_a_budget(generator):
+    stages = {}
+    run(
+        generator,
+        targets(generator),
+        steps=None,
+        budget=1.0,
+        noise=NoiseSettings("after", learning_rate=0.1),
+        callback=lambda step: stages.setdefault(step.stage, []).append(step.seconds),
+    )
+    assert set(stages) == {"code", "noise"} and stages["code"][-1] < 0.8 and stages["noise"][-1] < 3
+
+
+def test_own_terms_take_the_place_of_the_settings_weights(generator):
+    from i2s.losses import PixelL1
+
+    result = run(generator, targets(generator), loss=PixelL1(2.0))
+    assert list(result.history) == ["l1"] and "PixelL1" in result.loss_terms
+    expected = ((result.image - result.target) / 2).abs().mean(dim=(1, 2, 3)) * 2
+    torch.testing.assert_close(result.loss[-1], expected)
+
+
+def test_latent_terms_are_part_of_the_loss(generator):
+    far = run(generator, targets(generator), steps=30)
+    near = run(generator, targets(generator), steps=30, p_norm_weight=10.0)
+    assert "p_norm" in near.history and "p_norm" not in far.history
+    v = latent_statistics(generator).whiten(near.w_plus)
+    torch.testing.assert_close(near.history["p_norm"][-1], 10 * v.square().mean(dim=(1, 2)), rtol=1e-3, atol=1e-5)
+    assert v.square().mean() < latent_statistics(generator).whiten(far.w_plus).square().mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_half_precision_generator_on_the_cpu(dtype):
+    """Defect 9: half operations that the CPU lacks; the code stays float32."""
+    generator = tiny_generator()
+    generator.synthesis.dtype = dtype
+    result = run(generator, targets(generator), steps=20)
+    assert result.w_plus.dtype == torch.float32 and (result.loss[-1] < result.loss[0]).all()
+
+
+def test_no_line_of_the_package_assumes_a_gpu_or_an_old_pillow():
+    """Defect 9 again: `.cuda()` on a machine without, names that Pillow 10 took away."""
+    from pathlib import Path
+
+    import i2s
+
+    gone = (".cuda(", "cuda.FloatTensor", "Image.ANTIALIAS", "Image.LANCZOS", "Image.BICUBIC", "Image.BILINEAR")
+    for path in Path(i2s.__file__).parent.rglob("*.py"):
+        text = path.read_text()
+        assert not [word for word in gone if word in text], path
