@@ -1,0 +1,51 @@
+"""Embed the people of lesson 5: `python -m i2s.training.people --photos FOLDER --out data/london-64.safetensors`.
+
+FOLDER holds NAME-neutral.jpg and NAME-smiling.jpg of each person, aligned. Run it again when the generator changes.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from i2s.course.people import ATTRIBUTION, People, save_people
+from i2s.embedding import embed
+from i2s.errors import I2SError, ImageError
+from i2s.generators import load_generator
+from i2s.images import load_photos
+
+
+def embed_people(folder: Path, generator, limit: int, steps: int, learning_rate: float, progress: bool = True) -> People:
+    """The first `limit` people of the folder, both expressions of all of them in one batch. ImageError."""
+    names = sorted(p.name.removesuffix("-neutral.jpg") for p in folder.glob("*-neutral.jpg"))[:limit]
+    if not names:
+        raise ImageError(f"{folder} holds no NAME-neutral.jpg: give the folder of the aligned photos with --photos.")
+    files = [folder / f"{name}-{face}.jpg" for face in ("neutral", "smiling") for name in names]
+    result = embed(
+        load_photos(files, generator.resolution), generator, steps=steps, learning_rate=learning_rate, progress=progress
+    )
+    neutral, smiling = result.w_plus.chunk(2)
+    return People([f"person {k + 1}" for k in range(len(names))], neutral, smiling, ATTRIBUTION)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m i2s.training.people", description=__doc__.split(":")[0] + ".")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of aligned photos")
+    parser.add_argument("--out", type=Path, required=True, help="file to write (.safetensors)")
+    parser.add_argument("--generator", default=None, help="name or file (default: the shipped one)")
+    parser.add_argument("--people", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--learning-rate", type=float, default=0.03)
+    options = parser.parse_args(arguments)
+    try:
+        generator = load_generator(options.generator) if options.generator else load_generator()
+        people = embed_people(options.photos, generator, options.people, options.steps, options.learning_rate)
+        print(save_people(people, generator, options.out))
+    except I2SError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
