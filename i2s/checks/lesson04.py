@@ -165,7 +165,7 @@ def _check_settings(find, photo, generator, net, losses) -> None:
     plain = find(photo, generator, net, 1, torch.optim.SGD)[1]
     expect(
         not close(plain[1], losses[1], 1e-4),
-        "another optimiser changes nothing: build `optimiser([code], ...)`, not Adam.",
+        "another optimiser changes nothing: build `method([code], ...)`, not Adam.",
     )
     forgetful = find(photo, generator, net, 3, betas=(0.0, 0.999))[1]
     expect(

@@ -33,8 +33,11 @@ class Sheet:
 def encoded(picture: Image.Image, format: str = "JPEG") -> bytes:
     """A PIL picture as the bytes of a JPEG or PNG file."""
     buffer = io.BytesIO()
-    options = {"quality": 90, "subsampling": 0} if format == "JPEG" else {"optimize": True}
-    picture.convert("RGB").save(buffer, format, **options)
+    picture = picture.convert("RGB")
+    if format == "JPEG":
+        picture.save(buffer, format, quality=90, subsampling=0)
+    else:  # a plot needs few colours; a palette makes its file a third as large
+        picture.quantize(64, dither=Image.Dither.NONE).save(buffer, format, optimize=True)
     return buffer.getvalue()
 
 
@@ -63,30 +66,45 @@ def plot(
     log: bool = False,
     size: tuple[float, float] = (6.4, 3.4),
     marker: str | None = None,
+    styles: tuple[str, ...] = (),
     alt: str = "",
 ) -> Sheet:
-    """Curves {label: values} or {label: (x, values)}, a colour and a line style each, as a plot that a notebook shows."""
+    """Curves {label: values} or {label: (x, values)}, a colour each, as a plot that a notebook shows.
+
+    styles: Matplotlib's line styles, one for each curve ("-", "--", ":"), so that curves that coincide are both seen.
+    """
     figure, axes = _axes(size)
     for k, (label, values) in enumerate(curves.items()):
         x, y = values if isinstance(values, tuple) else (range(len(values)), values)
-        style = ("-", "--", "-.", ":")[k // len(COLOURS) % 4] if len(curves) > len(COLOURS) else "-"
+        style = (
+            styles[k]
+            if styles
+            else ("-", "--", "-.", ":")[k // len(COLOURS) % 4]
+            if len(curves) > len(COLOURS)
+            else "-"
+        )
         axes.plot(x, y, style, color=COLOURS[k % len(COLOURS)], label=label, linewidth=1.8, marker=marker)
-    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
-    axes.legend(frameon=False)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if log:
+        _logarithmic(axes)
+    # many curves leave no place for a legend among them
+    axes.legend(frameon=False, **({"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(curves) > 4 else {}))
     return _drawn(figure, alt or f"{ylabel} against {xlabel}: {', '.join(map(str, curves))}")
 
 
 def plot_spread(
     groups: dict, xlabel: str, ylabel: str, log: bool = False, size: tuple[float, float] = (6.4, 3.4), alt: str = ""
 ) -> Sheet:
-    """Several runs of a kind as one curve: {label: values [runs, steps]}; the median, and a band from lowest to highest."""
+    """Several runs of a kind as one curve, {label: values [runs, steps]}: the median, and a band from lowest to highest."""
     figure, axes = _axes(size)
     for k, (label, values) in enumerate(groups.items()):
         values = torch.as_tensor(values)
         x, colour = range(values.shape[1]), COLOURS[k % len(COLOURS)]
         axes.plot(x, values.median(dim=0).values, color=colour, label=label, linewidth=1.8)
         axes.fill_between(x, values.amin(dim=0), values.amax(dim=0), color=colour, alpha=0.2, linewidth=0)
-    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if log:
+        _logarithmic(axes)
     axes.legend(frameon=False)
     return _drawn(figure, alt or f"{ylabel} against {xlabel}, median and range: {', '.join(map(str, groups))}")
 
@@ -112,6 +130,19 @@ def plot_history(
     sums = {label: sum(result.history[t] for t in (terms or result.history)) for label, result in results.items()}
     curves = {label: torch.median(values, dim=1).values for label, values in sums.items()}  # [steps + 1] each
     return plot(curves, "step", "loss", log=True, size=size, alt=alt)
+
+
+def _logarithmic(axes) -> None:
+    """The upright axis logarithmic, with plain numbers beside it: 0.6, and not 6 x 10^-1."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x, pos=None):
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(Plain())
+    axes.yaxis.set_minor_formatter(Plain(minor_thresholds=(1, 0.4)))
 
 
 def _axes(size: tuple[float, float]):
