@@ -11,7 +11,7 @@ def check_scaled_z(prediction) -> None:
         prediction,
         right="same",
         wrong={
-            "brighter": "for that the factor 10 would have to reach w, but the mapping network divides z by its length first.",
+            "brighter": "for that the factor 10 had to reach w, but the mapping network divides z by its length.",
             "noise": "for that z would need a direction that training never saw, but the factor 10 leaves it as it is.",
         },
     )

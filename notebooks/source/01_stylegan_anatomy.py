@@ -20,8 +20,8 @@
 # | **Time** | about 60 minutes; the cells take about half a minute on a laptop |
 # | **You will see** | a face grow from 4 by 4 pixels; two faces exchange single layers; six people become one |
 #
-# This is the machine. The left column of numbers is the one of the papers, the right one is ours; the lesson walks
-# through it from $z$ to the image. Every word in blue below leads to the [glossary](GLOSSARY.md).
+# This is the machine. The left numbers are those of the StyleGAN paper, the right ones are ours; the lesson walks
+# through it from $z$ to the image. Words with a link lead to the [glossary](GLOSSARY.md).
 #
 # ![Two networks: the mapping network turns z into w; the synthesis network grows an image from a learned 4 by 4 constant, with a style from w in each layer](images/networks.svg)
 
@@ -46,14 +46,14 @@ for number, layer in enumerate(generator.mapping.layers):
 
 # %% [markdown]
 # The official networks have 512 numbers in $z$ and in $w$; ours is smaller. Why bother with $w$? Each number of $z$
-# is drawn from a bell curve, independently of the others, so every combination is as likely as any other. Faces are
-# not like that: a beard on a child is rare. The mapping may bend the ball of all $z$ into a shape that fits. Is W
-# bent? One sign of it: the numbers of $w$ follow a lopsided curve. `skewness` measures how lopsided.
+# is drawn from a bell curve, whatever the others are; all $z$ together form a round cloud. Faces are not like that: a
+# beard goes with some other features and not with all. The mapping can bend the cloud into a shape that fits. Is it
+# bent? One sign: the numbers of $w$ follow a lopsided curve. `skewness` measures how lopsided.
 
 # %%
 z = generator.sample_z(4000, seed=1)
 with torch.no_grad():
-    w = generator.mapping(z)[:, 0]
+    w = generator.mapping(z)[:, 0]  # the mapping repeats w for each layer; take the first
 
 
 def skewness(x):
@@ -62,7 +62,8 @@ def skewness(x):
     return x.pow(3).mean(0)
 
 
-print(f"skewness, its mean size: z {skewness(z).abs().mean():.2f}, w {skewness(w).abs().mean():.2f}")
+for name, codes in {"z": z, "w": w}.items():
+    print(f"{name}: mean size of the skewness {skewness(codes).abs().mean():.2f}")
 
 # %% [markdown]
 # The curves of $z$ are even, those of $w$ are not: the mapping network did not just copy.
@@ -72,6 +73,9 @@ print(f"skewness, its mean size: z {skewness(z).abs().mean():.2f}, w {skewness(w
 # In the diagram, $z$ is first **normalised**: divided by its length. What happens to the image when $z$ is multiplied
 # by 10? Does it stay the `"same"`, does it get `"brighter"`, or does it turn into `"noise"`? Set `prediction` to one
 # of these three before you run on.
+#
+# (The cell of an exercise stops with `NotImplementedError` until you put your answer in place of that line. The cell
+# below it checks the answer, and says what may be wrong.)
 #
 # <details><summary>Hint 1</summary>Which part of a vector does a division by its length keep?</details>
 # <details><summary>Hint 2</summary>Only the direction. So what does the mapping network see of the factor 10?</details>
@@ -88,7 +92,7 @@ checks.check_scaled_z(prediction)
 # %%
 with torch.no_grad():
     pair = generator(torch.cat([z[:1], 10 * z[:1]]))
-course.show(pair, labels=["z", "10 z"], alt="The faces of z and of 10 z, which are the same")
+course.show(pair, labels=["z", "10 z"], alt="The face of z and the face of 10 z")
 
 # %% [markdown]
 # ## 1.2 From W to pictures: the synthesis network
@@ -130,12 +134,12 @@ generator.num_ws
 # %%
 w_plus = generator.mapping(generator.sample_z(1, seed=12), truncation_psi=0.6)
 stages = course.stages(generator, w_plus)
-course.show([stage[0] for stage in stages], labels=[f"{s.shape[-1]} px" for s in stages],
-            alt="A face after each size, from 4 px to the whole image")  # fmt: skip
+labels = [f"{stage.shape[-1]} px" for stage in stages]
+course.show([stage[0] for stage in stages], labels, alt="A face after each size, from 4 px to its own")
 
 # %% [markdown]
 # And these are [feature maps](GLOSSARY.md#feature-map), what the convolutions themselves pass on: eight of the many
-# at each size, one size a row. Go down a column of rows: at 4 px a map can only say *where* something is, at the
+# at each size, one size a row. Look from top to bottom: at 4 px a map can only say *where* something is, at the
 # largest size it can hold edges and shades.
 
 # %%
@@ -197,7 +201,7 @@ def describe(name, maps):
 
 describe("input", x)
 describe("after convolution", layer.conv(x))
-describe("after AdaIN", layer(x, w[:1], noise=None, fir=None))
+describe("after AdaIN", layer(x, w[:1], noise=None, fir=None))  # w: of the first z
 
 # %% [markdown]
 # And this is what the style says, made of $w$ alone. The network keeps the scale as its difference from 1:
@@ -212,7 +216,8 @@ print("shift", shift[0].numpy().round(2), " scale", (1 + scale[0]).numpy().round
 
 # %% tags=["nbval-ignore-output"]
 inside = torch.nn.functional.leaky_relu(layer.conv(x), 0.2)
-gap = (adain(inside, 1 + scale, shift) - layer(x, w[:1], noise=None, fir=None)).abs().max()
+whole = layer(x, w[:1], noise=None, fir=None)
+gap = (adain(inside, 1 + scale, shift) - whole).abs().max()
 print(f"largest difference {gap:.1e}")
 
 # %% [markdown]
@@ -237,7 +242,8 @@ at_work = course.layers_at_work(generator, w_plus)
 for number, (layer, x, style) in enumerate(at_work):
     noise = torch.randn(1, x.shape[1], 32, 32, generator=rng)
     out = [stylegan2.modulated_conv(maps, layer.weight, style, fir).std() for maps in (noise, x)]
-    print(f"layer {number}: noise, spread 1 -> {out[0]:.2f};  its own input, spread {x.std():.2f} -> {out[1]:.2f}")
+    spreads = f"noise 1 -> {out[0]:.2f}, its own input {x.std():.2f} -> {out[1]:.2f}"
+    print(f"layer {number}: spread of {spreads}")
 
 # %% [markdown]
 # Noise comes out with a spread near 1 in every layer (a little less, because of the empty border). The layers' real
@@ -250,8 +256,9 @@ for strength in (1, 5, 25):
     x = torch.randn(1, 8, 32, 32, generator=rng)
     x[:, 0] *= strength
     new = stylegan2.modulated_conv(x, weight, style, fir)
-    old = stylegan1.adain(torch.nn.functional.conv2d(x, weight, padding=1), scale=zero, shift=zero)  # scale 1 + 0
-    print(f"one map times {strength:2d}: spread after AdaIN {old.std():.2f}, after demodulation {new.std():.2f}")
+    old = torch.nn.functional.conv2d(x, weight, padding=1)
+    old = stylegan1.adain(old, zero, zero)  # a scale of 1 + 0, no shift
+    print(f"times {strength:2d}: spread after AdaIN {old.std():.2f}, after demodulation {new.std():.2f}")
 
 # %% [markdown]
 # AdaIN gives 1, whatever came in: the strong map's message is lost. Demodulation passes it on, so no droplet is
@@ -303,7 +310,7 @@ print("noise strengths:", [round(s, 3) for s in strengths])
 import copy
 
 faces = [generator.synthesis(w_plus)]
-for rows in (range(0, 3), range(5, 9)):
+for rows in (range(0, 3), range(5, 9)):  # layers up to 8 px; layers from 32 px on
     noisy = copy.deepcopy(generator)
     styled = [layer for block in noisy.synthesis.blocks for layer in block.layers()]
     for row in rows:
@@ -340,7 +347,7 @@ for name, rows in groups.items():
 # %%
 two = generator.mapping(generator.sample_z(2, seed=40), truncation_psi=0.8)
 a, b = two[:1], two[1:]
-mixed = [a, b] + [i2s.crossover(a, b, layers=rows) for rows in groups.values()]
+mixed = [a, b] + [i2s.crossover(a, b, layers=rows) for rows in groups.values()]  # a with rows of b
 with torch.no_grad():
     images = generator.synthesis(torch.cat(mixed))
 labels = ["A", "B"] + [f"A, {name} of B" for name in groups]
@@ -393,7 +400,8 @@ checks.check_colour_changes(colour_changes)
 # %%
 with torch.no_grad():
     change = colour_changes(generator, a, b)
-course.bars({str(k): v for k, v in enumerate(change.tolist())}, "change of the mean colour", xlabel="row of the code")
+values = {str(k): value for k, value in enumerate(change.tolist())}
+course.bars(values, "change of the mean colour", xlabel="row of the code")
 
 # %% [markdown]
 # ## 1.7 Truncation: variety against quality
@@ -425,22 +433,22 @@ checks.check_truncate(truncate)
 many = generator.mapping(generator.sample_z(6, seed=21))
 levels = [1.0, 0.7, 0.4, 0.0]
 with torch.no_grad():
-    sheet = torch.cat([generator.synthesis(truncate(many, generator.w_mean, psi)) for psi in levels])
+    rows = [generator.synthesis(truncate(many, generator.w_mean, psi)) for psi in levels]
 labels = [f"psi {psi}" for psi in levels for _ in range(6)]
-course.show(sheet, labels, columns=6, alt="Six faces in four rows: different at psi 1, more and more alike, the same at psi 0")
+alt = "Six faces in four rows: different at psi 1, more and more alike, the same at psi 0"
+course.show(torch.cat(rows), labels, columns=6, alt=alt)
 
 # %% [markdown]
 # From top to bottom, six people become one: the average face. How much variety is left? The mean distance between the
 # images of pairs of codes, as a share of that at psi 1:
 
 # %%
+codes, distances = generator.mapping(generator.sample_z(32, seed=3)), []
 with torch.no_grad():
-    codes = generator.mapping(generator.sample_z(32, seed=3))
     for psi in levels:
-        drawn = generator.synthesis(truncate(codes, generator.w_mean, psi)).flatten(1)
-        spread = torch.pdist(drawn).mean()
-        full = spread if psi == 1.0 else full
-        print(f"psi {psi}: {spread / full:.0%} of the variety")
+        drawn = generator.synthesis(truncate(codes, generator.w_mean, psi)).flatten(1)  # [32, 3 * R * R]
+        distances.append(torch.pdist(drawn).mean())  # pdist: the distance of each pair
+        print(f"psi {psi}: {distances[-1] / distances[0]:.0%} of the variety")
 
 # %% [markdown]
 # ### Exercise 1.6 (explain, difficulty 1 of 3, 4 minutes): in your own words

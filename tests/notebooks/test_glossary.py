@@ -11,7 +11,8 @@ ENTRIES = dict(re.findall(r"^### (.+)\n\n((?:.+\n)+)", TEXT, re.MULTILINE))
 ANCHORS = {name.replace(" ", "-") for name in ENTRIES}
 TERMS = """generator latent-code z w w-plus mapping-network synthesis-network mean-latent truncation style affine adain
 demodulation noise style-mixing coarse-middle-fine embedding inversion perceptual-loss mse psnr ssim lpips vgg
-feature-map adam learning-rate initial-code morphing expression-transfer crossover manifold alignment ethics pca p-space""".split()
+feature-map adam learning-rate initial-code morphing expression-transfer crossover manifold alignment ethics pca
+p-space""".split()
 
 
 def test_every_term_has_an_entry():
