@@ -95,7 +95,7 @@ def plot(
 def plot_spread(
     groups: dict, xlabel: str, ylabel: str, log: bool = False, size: tuple[float, float] = (6.4, 3.4), alt: str = ""
 ) -> Sheet:
-    """Several runs of a kind as one curve, {label: values [runs, steps]}: the median, and a band from lowest to highest."""
+    """Several runs of a kind as one curve, {label: values [runs, steps]}: median and band from lowest to highest."""
     figure, axes = _axes(size)
     for k, (label, values) in enumerate(groups.items()):
         values = torch.as_tensor(values)

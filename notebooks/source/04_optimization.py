@@ -259,9 +259,8 @@ print("gain of the last 20 steps:", f"{1 - theirs[-1] / theirs[-21]:.0%}")
 # %% [markdown]
 # ## 4.4 Where to start: at the mean, or anywhere?
 #
-# The paper knows two starts: the mean latent; and U(-1, 1), random numbers of which each may be anything between
-# -1 and
-# 1. It recommends the mean for faces, and U(-1, 1) for everything else. We try both, on a face and on a cat.
+# The paper knows two starts: the mean latent; and U(-1, 1), random numbers, each drawn from anywhere in [-1, 1]. It
+# recommends the mean for faces, and U(-1, 1) for everything else. We try both, on a face and on a cat.
 
 # %%
 cat = i2s.load_photos(data.chelsea()[0:300, 90:390], generator.resolution).to(lab.device)
