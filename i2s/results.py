@@ -106,12 +106,10 @@ class EmbedResult:
         if not self.tuned or not self.tuned[k]:
             return generator
         tuned = copy.deepcopy(generator)
-        try:
-            wrong = tuned.synthesis.load_state_dict(self.tuned[k], strict=False).unexpected_keys
-        except RuntimeError:
-            wrong = True
-        if wrong:
+        own = dict(tuned.synthesis.named_parameters())
+        if {name: p.shape for name, p in own.items()} != {name: p.shape for name, p in self.tuned[k].items()}:
             raise LatentError(f"The weights were tuned for another generator ({self.generator}): load that one.")
+        tuned.synthesis.load_state_dict(self.tuned[k], strict=False)
         return tuned.requires_grad_(False)
 
     def save(self, path: str | Path) -> Path:

@@ -30,7 +30,7 @@ def degradation_for(task: str, resolution: int, mask: Tensor | None = None) -> D
         return Grey()
     if name == "super-resolution":
         size = _number(task, value, max(16, resolution // 4))
-        if size != int(size) or not 16 <= size <= resolution:
+        if not 16 <= size <= resolution or size != int(size):
             raise SettingsError(
                 f"The size of super-resolution is {value} px: give a whole number from 16 to {resolution}."
             )

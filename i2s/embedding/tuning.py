@@ -85,5 +85,6 @@ def tune(
         raise
     if recorder.endings[k].startswith(NOT_FINITE):
         recorder.photo_steps[k] = recorder.base
+        recorder.everyone = False  # what the recorder saw last is not what the pivot draws
     else:
         recorder.tuned[k] = stage.weights()

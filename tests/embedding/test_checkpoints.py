@@ -1,0 +1,246 @@
+"""A search that was killed goes on as if it had not been, or says in one sentence why it cannot."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+import torch
+from helpers import TinyEye, targets, tiny_generator
+
+from i2s.degradations import Grey, Inpaint, half_mask
+from i2s.embedding import NoiseSettings, TuningSettings, embed
+from i2s.embedding.checkpoints import described
+from i2s.errors import LatentError, OutputError, SettingsError
+
+
+class Killed(Exception):
+    pass
+
+
+def killer(last: int):
+    """A callback that ends the run, as a kill would, when it has been called so often."""
+    calls = 0
+
+    def callback(step):
+        nonlocal calls
+        calls += 1
+        if calls > last:
+            raise Killed
+
+    return callback
+
+
+def run(generator, photos, **changes):
+    changes = {"steps": 12, "perceptual": TinyEye(), "progress": False} | changes
+    return embed(photos, generator, **changes)
+
+
+def check_same(ours, theirs):
+    for name in ("w_plus", "image", "target", "snapshots", "frames"):
+        assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+    assert list(ours.history) == list(theirs.history)
+    assert all(torch.equal(values, theirs.history[name]) for name, values in ours.history.items())
+    assert all(torch.equal(a, b) for a, b in zip(ours.noise, theirs.noise))
+    assert ours.photo_steps == theirs.photo_steps and ours.endings == theirs.endings
+    assert ours.snapshot_steps == theirs.snapshot_steps and ours.settings == theirs.settings
+    assert len(ours.tuned) == len(theirs.tuned)
+    for own, its in zip(ours.tuned, theirs.tuned):
+        assert own.keys() == its.keys() and all(torch.equal(own[name], its[name]) for name in own)
+
+
+@hypothesis.settings(max_examples=8, deadline=None)
+@hypothesis.given(
+    space=st.sampled_from(["z", "w", "w+"]),
+    init=st.sampled_from(["mean", "nearest"]),
+    schedule=st.sampled_from(["constant", "ramp"]),
+    noise=st.sampled_from([None, NoiseSettings("joint", 1, 0.05, 1.0), NoiseSettings("after", 8, 0.1)]),
+    tuning=st.sampled_from([None, TuningSettings(5, 1e-3)]),
+    patience=st.sampled_from([0, 3]),
+    every=st.integers(1, 6),
+    kills=st.lists(st.integers(1, 20), min_size=1, max_size=3),
+)
+def test_resumed_equals_uninterrupted_bit_for_bit(
+    tmp_path_factory, space, init, schedule, noise, tuning, patience, every, kills
+):
+    generator = tiny_generator()
+    photos = targets(generator, 2)
+    path = tmp_path_factory.mktemp("c") / "run.safetensors"
+    changes = {
+        "space": space,
+        "init": init,
+        "schedule": schedule,
+        "noise": noise,
+        "tuning": tuning,
+        "patience": patience,
+        "min_improvement": 0.05,
+        "candidates": 5,
+        "w_noise": 0.0 if space == "z" else 0.05,
+        "learning_rate": 0.05,
+    }
+    whole = run(generator, photos, **changes)
+    for kill in kills:
+        try:
+            run(
+                generator,
+                photos,
+                checkpoint=path,
+                checkpoint_every=every,
+                resume=True,
+                callback=killer(kill),
+                **changes,
+            )
+        except Killed:
+            pass
+    check_same(run(generator, photos, checkpoint=path, checkpoint_every=every, resume=True, **changes), whole)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return tiny_generator()
+
+
+@pytest.fixture
+def checkpoint(tmp_path, generator):
+    """A file of a run that was killed on its way."""
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(Killed):
+        run(generator, targets(generator), checkpoint=path, checkpoint_every=4, callback=killer(9))
+    return path
+
+
+def other_generator():
+    generator = tiny_generator()
+    generator.synthesis.const.data[0, 0, 0] += 1e-3
+    return generator
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"photos": 7}, "other photos"),
+        ({"steps": 13}, "other settings"),
+        ({"learning_rate": 0.02}, "other settings"),
+        ({"generator": other_generator}, "other generator"),
+        ({"start": torch.zeros(12)}, "other initial code or mask"),
+        ({"mask": torch.ones(1, 1, 16, 16)}, "other initial code or mask"),
+        ({"degradation": Grey()}, "other task"),
+        ({"tap_weights": (1, 1, 1, 2)}, "other settings and loss"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(generator, checkpoint, other, says):
+    before = checkpoint.read_bytes()
+    other = dict(other)
+    one = other.pop("generator", lambda: generator)()
+    photos = targets(generator, seed=other.pop("photos", 5))
+    with pytest.raises(SettingsError, match=says):
+        run(one, photos, checkpoint=checkpoint, resume=True, **other)
+    assert checkpoint.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"none", b"\x00" * 200])
+def test_a_broken_checkpoint_is_one_sentence(generator, checkpoint, content):
+    checkpoint.write_bytes(content)
+    with pytest.raises(LatentError, match="run.safetensors.*without resume"):
+        run(generator, targets(generator), checkpoint=checkpoint, resume=True)
+
+
+def test_a_checkpoint_cut_short_is_one_sentence(generator, checkpoint):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
+    with pytest.raises(LatentError, match="broken"):
+        run(generator, targets(generator), checkpoint=checkpoint, resume=True)
+
+
+def test_a_result_is_no_checkpoint(tmp_path, generator):
+    path = run(generator, targets(generator)).save(tmp_path / "result.safetensors")
+    with pytest.raises(LatentError, match="not a checkpoint"):
+        run(generator, targets(generator), checkpoint=path, resume=True)
+
+
+def test_without_resume_a_run_starts_again(generator, checkpoint):
+    seen = []
+    run(generator, targets(generator), checkpoint=checkpoint, callback=lambda step: seen.append(step.step))
+    assert seen[0] == 0
+    seen.clear()
+    run(generator, targets(generator), checkpoint=checkpoint, checkpoint_every=100, callback=killer(99))
+    run(generator, targets(generator), checkpoint=checkpoint, resume=True, callback=lambda step: seen.append(step.step))
+    assert seen[0] == 8
+
+
+def test_resume_without_a_file_starts(tmp_path, generator):
+    assert run(generator, targets(generator), checkpoint=tmp_path / "new", resume=True).steps == 12
+
+
+@pytest.mark.parametrize("every", [0, -1, 2.5, True])
+def test_a_wrong_interval_is_refused(tmp_path, generator, every):
+    with pytest.raises(SettingsError, match="checkpoint_every"):
+        run(generator, targets(generator), checkpoint=tmp_path / "c", checkpoint_every=every)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(generator, checkpoint, monkeypatch):
+    before = checkpoint.read_bytes()
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("i2s.files.os.fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        run(generator, targets(generator), checkpoint=checkpoint, checkpoint_every=4, resume=True)
+    assert checkpoint.read_bytes() == before and len(list(checkpoint.parent.iterdir())) == 1
+
+
+def test_seconds_and_budget_go_on(tmp_path, generator):
+    """What was spent before the kill counts."""
+    path, changes = tmp_path / "c", {"steps": None, "budget": 2.0, "checkpoint": tmp_path / "c", "checkpoint_every": 1}
+
+    def late(step):
+        if step.seconds > 1.2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(generator, targets(generator), callback=late, **changes)
+    assert path.exists()
+    started = time.perf_counter()
+    result = run(generator, targets(generator), resume=True, **changes)
+    assert time.perf_counter() - started < 1.6 and result.seconds > 1.9
+
+
+def test_descriptions_are_the_same_in_another_process():
+    """They hold settings and no addresses."""
+    text = described((Inpaint(half_mask(16)), Grey(), lambda x: x, TinyEye(), None))
+    assert "0x" not in text and "Inpaint" in text and "lambda" in text
+    assert described(Inpaint(half_mask(16))) != described(Inpaint(half_mask(16, "right")))
+
+
+SCRIPT = """
+import sys, time, torch
+from helpers import TinyEye, targets, tiny_generator
+from i2s.embedding import embed
+torch.set_num_threads(1)
+generator = tiny_generator()
+slow = lambda step: time.sleep(0.1)
+changes = {"steps": 60, "learning_rate": 0.05, "patience": 8, "checkpoint": sys.argv[1], "checkpoint_every": 3}
+embed(targets(generator), generator, perceptual=TinyEye(), progress=False, callback=slow, **changes)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_real_kill(tmp_path, generator):
+    """SIGKILL in the middle of another process; this one goes on, and ends where an uninterrupted one does."""
+    path = tmp_path / "run.safetensors"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([os.getcwd(), "tests"])}
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(path)], env=environment)
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    changes, seen = {"steps": 60, "learning_rate": 0.05, "patience": 8}, []
+    resumed = run(
+        generator, targets(generator), checkpoint=path, resume=True, callback=lambda s: seen.append(s.step), **changes
+    )
+    assert seen[0] >= 3
+    check_same(resumed, run(generator, targets(generator), **changes))
