@@ -15,15 +15,18 @@ from i2s.images import load_photos
 
 
 def embed_people(folder: Path, generator, limit: int, steps: int, learning_rate: float, progress: bool = True) -> People:
-    """The first `limit` people of the folder, both expressions of all of them in one batch. ImageError."""
+    """The first `limit` people of the folder: neutral from the mean latent, smiling from the neutral code. ImageError."""
     names = sorted(p.name.removesuffix("-neutral.jpg") for p in folder.glob("*-neutral.jpg"))[:limit]
     if not names:
         raise ImageError(f"{folder} holds no NAME-neutral.jpg: give the folder of the aligned photos with --photos.")
-    files = [folder / f"{name}-{face}.jpg" for face in ("neutral", "smiling") for name in names]
-    result = embed(
-        load_photos(files, generator.resolution), generator, steps=steps, learning_rate=learning_rate, progress=progress
+    neutral, smiling = (
+        load_photos([folder / f"{name}-{face}.jpg" for name in names], generator.resolution)
+        for face in ("neutral", "smiling")
     )
-    neutral, smiling = result.w_plus.chunk(2)
+    options = {"steps": steps, "learning_rate": learning_rate, "progress": progress}
+    neutral = embed(neutral, generator, **options).w_plus
+    # from the person's neutral code: W+ has many codes for one picture, and only what changed should differ
+    smiling = embed(smiling, generator, start=neutral, **options).w_plus
     return People([f"person {k + 1}" for k in range(len(names))], neutral, smiling, ATTRIBUTION)
 
 
@@ -34,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="file to write (.safetensors)")
     parser.add_argument("--generator", default=None, help="name or file (default: the shipped one)")
     parser.add_argument("--people", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--learning-rate", type=float, default=0.03)
     options = parser.parse_args(arguments)
     try:
