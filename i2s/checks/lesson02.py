@@ -41,9 +41,7 @@ def check_embed_in_z(embed_in_z) -> None:
     expect(len(losses) > 0, "the list of losses is empty: write the loop.")
     expect(len(losses) == 12, f"there are {len(losses)} losses for 12 steps: append one in each step.")
     expect(not any(isinstance(x, Tensor) for x in losses), "the losses are tensors: append loss.item(), a number.")
-    expect(
-        not close(losses[0], 72.0), "the image is what mapping gave: that is w, it still goes through synthesis."
-    )
+    expect(not close(losses[0], 72.0), "the image is what mapping gave: that is w, it still goes through synthesis.")
     expect(not close(losses[0], 4.5), "synthesis got z: it takes what generator.mapping(z) gives.")
     expect(losses[-1] != losses[0], "the loss never changes: does each step call backward() and adam.step()?")
     reference = torch.full((1, 2), 3.0, requires_grad=True)
@@ -80,13 +78,49 @@ def check_false_w(cause) -> None:
     passed("a repeat makes copies; a code in W has one row, which all layers share.")
 
 
+def check_same_rows(same_rows) -> None:
+    """Exercise 2.4: every row of a code becomes the mean of its rows."""
+    w_plus = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(2))
+    kept = w_plus.clone()
+    found = expect_tensor(
+        same_rows(w_plus),
+        "same_rows(w_plus)",
+        (3, 5, 4),
+        hint="The code keeps its shape: expand the mean row, mean(dim=1, keepdim=True), over all rows.",
+    )
+    expect(torch.equal(w_plus, kept), "the code that was given has changed: return a new one.")
+    expect(not close(found, w_plus), "nothing has changed: the rows are still those of the code.")
+    expect(not close(found, w_plus[:, :1].expand_as(w_plus)), "every row is the first one: take the mean of all rows.")
+    expect(
+        not close(found, w_plus.mean(dim=0, keepdim=True).expand_as(w_plus)),
+        "this is the mean over the codes, dim 0: the rows are dim 1.",
+    )
+    expect(
+        not close(found, w_plus.mean(dim=2, keepdim=True).expand_as(w_plus)),
+        "this is the mean of the numbers within each row, dim 2: the rows are dim 1.",
+    )
+    expect(
+        not close(found, w_plus.mean(dim=(0, 1), keepdim=True).expand_as(w_plus)),
+        "all codes have become one: each keeps the mean of its own rows.",
+    )
+    expect(close(found, w_plus.mean(dim=1, keepdim=True).expand_as(w_plus)), "the rows are not the mean of the rows.")
+    passed("what is left is what all layers agree on.")
+
+
 def check_strangeness(strangeness) -> None:
-    """Exercise 2.4: root mean square of the whitened numbers of each code."""
+    """Exercise 2.5: root mean square of the whitened numbers of each code."""
     rng = torch.Generator().manual_seed(3)
-    statistics = LatentStatistics(torch.randn(4, generator=rng), torch.eye(4)[[2, 0, 3, 1]], torch.tensor([4.0, 2, 1, 0.5]))
+    statistics = LatentStatistics(
+        torch.randn(4, generator=rng), torch.eye(4)[[2, 0, 3, 1]], torch.tensor([4.0, 2, 1, 0.5])
+    )
     w_plus = torch.randn(3, 5, 4, generator=rng) * torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
-    found = expect_tensor(strangeness(w_plus, statistics), "strangeness(w_plus, statistics)", (3,), low=0.0,
-                          hint="One number for each code: the mean runs over rows and columns, dim=(1, 2).")  # fmt: skip
+    found = expect_tensor(
+        strangeness(w_plus, statistics),
+        "strangeness(w_plus, statistics)",
+        (3,),
+        low=0.0,
+        hint="One number for each code: the mean runs over rows and columns, dim=(1, 2).",
+    )
     v = statistics.whiten(w_plus)
     if close(found, v.square().mean(dim=(1, 2))):
         expect(False, "the root is missing: these are mean squares.")
@@ -96,18 +130,25 @@ def check_strangeness(strangeness) -> None:
         expect(False, "this is the mean of the absolute values: take the root of the mean square.")
     if close(found, w_plus.square().mean(dim=(1, 2)).sqrt()):
         expect(False, "the code was not whitened: use statistics.whiten(w_plus).")
-    expect(close(found, v.square().mean(dim=(1, 2)).sqrt()), "this is not the root mean square of statistics.whiten(w_plus).")
+    expect(
+        close(found, v.square().mean(dim=(1, 2)).sqrt()),
+        "this is not the root mean square of statistics.whiten(w_plus).",
+    )
     passed("about 1 is an ordinary code; a code of twice the spread is twice as strange.")
 
 
 def check_choice_of_space(answer) -> None:
-    """Exercise 2.5: W or W+, for which purpose. Looks for both spaces and both reasons only."""
-    expect(isinstance(answer, str) and len(answer.split()) >= 15, "write two or three sentences into the string `answer`.")
+    """Exercise 2.6: W or W+, for which purpose. Looks for both spaces and both reasons only."""
+    expect(
+        isinstance(answer, str) and len(answer.split()) >= 15, "write two or three sentences into the string `answer`."
+    )
     words = answer.lower()
     expect("w+" in words, "say for which purpose you choose W+.")
     expect(" w " in words.replace(",", " ").replace(":", " ").replace(".", " "), "say for which purpose you choose W.")
     near = ("close", "exact", "near", "loss", "detail", "psnr", "same image")
     edit = ("face", "smooth", "manifold", "ordinary", "edit", "walk")
-    expect(any(w in words for w in near), "say which space comes closest to the photo, and for which purpose that counts.")
+    expect(
+        any(w in words for w in near), "say which space comes closest to the photo, and for which purpose that counts."
+    )
     expect(any(w in words for w in edit), "say in which space the stops of a walk are faces.")
     passed("both purposes are there; compare with the solution.")

@@ -15,11 +15,12 @@
 #
 # | | |
 # |---|---|
-# | **Goals** | say how Z, W and W+ differ; embed a photo into each; measure how far a code is from ordinary faces; see what W+ costs |
+# | **Goals** | say how Z, W and W+ differ; embed a photo into each; measure how ordinary a code is; say what W+ costs |
 # | **Before** | lesson 1 |
-# | **Time** | about 50 minutes; the cells take about a minute on a laptop |
+# | **Time** | about 50 minutes; the cells take about a minute and a half on a laptop |
+# | **You will see** | one face found in three spaces; a cat and a cup drawn by a network that knows only faces |
 #
-# ![Three latent spaces: Z is a ball, W a bent sheet inside a larger space, W plus a stack of one code for each layer](images/spaces.svg)
+# ![Three latent spaces: Z is a ball, W a bent region in a larger space, W plus a row for each layer](images/spaces.svg)
 
 # %% tags=["nbval-ignore-output"]
 import torch
@@ -27,6 +28,8 @@ from skimage import data
 
 import i2s
 from i2s import checks, course
+from i2s.latents import latent_statistics
+from i2s.losses import ImageLoss
 from i2s.metrics import psnr
 
 lab = course.setup()
@@ -35,17 +38,20 @@ generator = lab.generator
 # %% [markdown]
 # ## 2.1 Three spaces
 #
-# - **Z**: what random numbers fill. One vector $z$.
-# - **W**: what the mapping network makes of it. One vector $w$, handed to every layer.
-# - **W+**: a vector of its own *for each layer*. No $z$ leads there: it is a space that Image2StyleGAN opened (Abdal, Qin, Wonka 2019).
+# - [**Z**](GLOSSARY.md#z) holds the random numbers that the generator was trained with: one vector $z$.
+# - [**W**](GLOSSARY.md#w) holds what the mapping network makes of them: one vector $w$, and every layer reads it.
+# - [**W+**](GLOSSARY.md#w-plus) has a vector of its own *for each layer*. No $z$ leads to such a code.
+#   Image2StyleGAN (Abdal, Qin, Wonka 2019) searches there.
 #
 # ### Exercise 2.1 (predict, difficulty 1 of 3, 3 minutes): how many numbers?
 #
-# In the official network $w$ has 512 numbers and there are 18 layers. How many numbers has a code in W+? Set `official` to it, and `ours` to
-# that of our generator, computed from `generator.num_ws` and `generator.w_dim`.
+# In the official 1024 px network $w$ has 512 numbers, and 18 layers read it. How many numbers does a search in W+
+# move? Guess the size first (a thousand? ten thousand?), then set `official`, a whole number, and `ours`, the
+# same for our generator, made of `generator.num_ws` (its layers) and `generator.w_dim` (the length of its $w$).
 #
-# <details><summary>Hint 1</summary>A row for each layer, a column for each number of w.</details>
-# <details><summary>Hint 2</summary>18 times 512.</details>
+# <details><summary>Hint 1</summary>A code in W+ is a table: a row for each layer, a column for each number of
+# w.</details>
+# <details><summary>Hint 2</summary>18 rows of 512 numbers.</details>
 
 # %%
 official, ours = None, None
@@ -58,27 +64,51 @@ ours = generator.num_ws * generator.w_dim
 checks.check_numbers_in_w_plus(official, ours, generator)
 
 # %% [markdown]
+# And Z has even less than its length says. The mapping network begins by scaling $z$ to a fixed length, so a $z$
+# twice as long is the same code: only its direction counts.
+
+# %%
+z = generator.sample_z(1, seed=6)
+with torch.no_grad():
+    print("mapping(2 z) equals mapping(z):", torch.allclose(generator.mapping(2 * z), generator.mapping(z), atol=1e-5))
+
+# %% [markdown]
 # ## 2.2 One photo in each
 #
-# Eileen Collins again. For W and W+ we have `i2s.embed`. For Z you write the loop; it is the paper's, with one more network in the way.
+# Eileen Collins again. `distance` says how far an image is from her photo: the paper's loss, pixels and features.
+# Take it as a black box; lesson 3 opens it.
+
+# %%
+photo = i2s.load_photos(data.astronaut()[15:195, 135:315], generator.resolution).to(lab.device)
+paper_loss = ImageLoss(lab.perceptual)
+prepared = paper_loss.prepare(photo)
+
+
+def distance(image):
+    """One number: the sum of the loss's five terms."""
+    return sum(paper_loss(image, prepared).values()).sum()
+
+
+# %% [markdown]
+# ### Exercise 2.2 (fill, difficulty 2 of 3, 10 minutes): search in Z
 #
-# ### Exercise 2.2 (fill, difficulty 2 of 3, 10 minutes): embed into Z
-#
-# Given `z` [1, z_dim] (a tensor that wants gradients), `loss_of(image)` (a number) and `steps`, do `steps` times: image of `z` by
-# `generator.mapping` and `generator.synthesis`, loss, gradients set to zero, `backward`, one step of `adam`. Return the list of losses.
+# Write the search through both networks. Given are `z` [1, z_dim] with `requires_grad`, `distance(image)`, and
+# `steps`. Repeat `steps` times: draw the image of `z`; take its distance; set the gradients to zero; go backward;
+# let `adam` make one step; append the distance to `losses` as a plain number. `losses` is then a list of `steps`
+# floats.
 #
 # <details><summary>Hint 1</summary><code>generator.synthesis(generator.mapping(z))</code> is the image.</details>
-# <details><summary>Hint 2</summary>The order: <code>adam.zero_grad()</code>, <code>loss.backward()</code>, <code>adam.step()</code>, then
-# <code>losses.append(loss.item())</code>.</details>
+# <details><summary>Hint 2</summary>In this order: <code>adam.zero_grad()</code>, <code>loss.backward()</code>,
+# <code>adam.step()</code>, <code>losses.append(loss.item())</code>.</details>
 
 
 # %%
-def embed_in_z(generator, z, loss_of, steps):
+def embed_in_z(generator, z, distance, steps):
     adam = torch.optim.Adam([z], lr=0.05)
     losses = []
     ### BEGIN SOLUTION
     for _ in range(steps):
-        loss = loss_of(generator.synthesis(generator.mapping(z)))
+        loss = distance(generator.synthesis(generator.mapping(z)))
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -91,31 +121,43 @@ def embed_in_z(generator, z, loss_of, steps):
 checks.check_embed_in_z(embed_in_z)
 
 # %% tags=["nbval-ignore-output"]
-from i2s.losses import ImageLoss
-
-photo = i2s.load_photos(data.astronaut()[15:195, 135:315], generator.resolution).to(lab.device)
-image_loss = ImageLoss(lab.perceptual)
-prepared = image_loss.prepare(photo)
-z = generator.sample_z(1, seed=6).requires_grad_()
-losses_z = embed_in_z(generator, z, lambda image: sum(image_loss(image, prepared).values()).sum(), 150)
+found_z = z.clone().requires_grad_()
+losses_z = embed_in_z(generator, found_z, distance, 200)
 print(f"Z: loss {losses_z[0]:.2f} -> {losses_z[-1]:.2f}")
 
-# %% tags=["nbval-ignore-output"]
-options = {"generator": generator, "perceptual": lab.perceptual, "steps": 150, "progress": False}
-in_w = i2s.embed(photo, space="w", **options)
-in_w_plus = i2s.embed(photo, space="w+", **options)
-with torch.no_grad():
-    in_z = generator(z).cpu()
-images = torch.cat([in_z, in_w.image, in_w_plus.image, photo.cpu()])
-course.show(images, labels=["Z", "W", "W+", "photo"], size=192)
+# %% [markdown]
+# `i2s.embed` contains the same loop. From the same start, it takes the same way:
 
 # %% tags=["nbval-ignore-output"]
-curves = {"Z": losses_z, "W": in_w.loss[:150, 0], "W+": in_w_plus.loss[:150, 0]}
+options = {"generator": generator, "perceptual": lab.perceptual, "progress": False}
+short = i2s.embed(photo, space="z", start=z, learning_rate=0.05, steps=10, **options)
+print(f"after 9 steps: yours {losses_z[9]:.4f}, i2s.embed {short.loss[9, 0]:.4f}")
+
+# %% [markdown]
+# Now W and W+, both from the mean latent, with as many steps.
+
+# %% tags=["nbval-ignore-output"]
+options["steps"] = 200
+in_w = i2s.embed(photo, space="w", **options)
+in_w_plus = i2s.embed(photo, space="w+", **options)
+
+# %% tags=["nbval-ignore-output"]
+with torch.no_grad():
+    image_z = generator(found_z).cpu()
+images = torch.cat([image_z, in_w.image, in_w_plus.image, photo.cpu()])
+course.show(images, labels=["Z", "W", "W+", "photo"], size=192)
+
+# %% [markdown]
+# Which of the three is she, and which are people like her? Before you run the next cell: in which order will the
+# three loss curves end, and will they cross on the way?
+
+# %% tags=["nbval-ignore-output"]
+curves = {"Z": losses_z, "W": in_w.loss[:, 0], "W+": in_w_plus.loss[:, 0]}
 course.plot(curves, "step", "loss", log=True)
 
 # %% [markdown]
-# Z and W find *a* face like this one. Only W+ finds this one. In decibels of PSNR (mean squared error on a logarithmic scale; higher
-# is closer):
+# The same in decibels: [PSNR](GLOSSARY.md#psnr) is the mean squared error of the pixels on a logarithmic scale,
+# and higher is closer.
 
 # %% tags=["nbval-ignore-output"]
 for name, image in zip(["Z", "W", "W+"], images):
@@ -124,21 +166,19 @@ for name, image in zip(["Z", "W", "W+"], images):
 # %% [markdown]
 # ### Exercise 2.3 (diagnose, difficulty 2 of 3, 6 minutes): "my W is as good as W+"
 #
-# A port of the paper starts "W" like this, and reports that W is just as good as W+:
+# A port of the paper searches "W" like this, and reports that W comes as close to photos as W+ does:
 #
-# ```python
-# w = generator.w_mean.repeat(1, generator.num_ws, 1).requires_grad_()      # [1, num_ws, w_dim]
-# adam = torch.optim.Adam([w])
-# ```
+# ```python w = generator.w_mean.repeat(1, generator.num_ws, 1).requires_grad_()      # [1, num_ws, w_dim] adam =
+# torch.optim.Adam([w]) ```
 #
-# What is wrong? Set `cause` to `"A"`, `"B"` or `"C"`.
+# What is wrong? Set `cause` to one of the letters.
 #
 # - **A** the mean latent is no code of W
 # - **B** the learning rate is missing
-# - **C** each row is a number of its own for Adam: they start equal, and part at the first step
+# - **C** Adam moves each row by itself: the rows start equal, and part at the first step
 #
 # <details><summary>Hint 1</summary>How many numbers does Adam move here? How many has a code in W?</details>
-# <details><summary>Hint 2</summary>What is the gradient of row 0, and of row 5? Are they equal?</details>
+# <details><summary>Hint 2</summary>Is the gradient of row 0 the same as that of row 5?</details>
 
 # %%
 cause = None
@@ -150,49 +190,113 @@ cause = "C"
 checks.check_false_w(cause)
 
 # %% [markdown]
-# How `i2s` keeps W honest: one row is the parameter, and all layers read it. After an embedding in W, the rows are equal; after one in
-# W+ they are not:
+# `i2s` searches W with one row, and all layers read it. A test that tells W from W+ compares the rows of what was
+# found:
 
 # %%
-spread_of_rows = lambda code: code.std(dim=1).mean().item()  # noqa: E731
-print("rows differ in W :", spread_of_rows(in_w.w_plus) > 0)
-print("rows differ in W+:", spread_of_rows(in_w_plus.w_plus) > 0)
+for name, result in {"W": in_w, "W+": in_w_plus}.items():
+    first, others = result.w_plus[0, :1], result.w_plus[0, 1:]
+    print(f"{name:2s} all rows are alike:", torch.equal(others, first.expand_as(others)))
 
 # %% [markdown]
-# ## 2.3 The price: W+ embeds anything
+# ## 2.3 W+ takes in anything
 #
-# Here are a face, a cat and a cup of coffee, given to a generator that has seen nothing but faces.
+# Here are a cat and a cup of coffee, given to a generator that has seen nothing but faces.
+#
+# > **Predict, then look.** What will W answer to a cat? And W+? Say it aloud before you run the next two cells.
 
 # %% tags=["nbval-ignore-output"]
-cat = data.chelsea()[15:285, 90:360]
-cup = data.coffee()[20:400, 70:450]
-three = torch.cat([photo.cpu()] + [i2s.load_photos(p, generator.resolution) for p in (cat, cup)])
-everything = i2s.embed(three, space="w+", **{**options, "steps": 250})
-only_w = i2s.embed(three, space="w", **{**options, "steps": 150})
-sheet = torch.cat([three, only_w.image, everything.image])
+cat, cup = data.chelsea()[15:285, 90:360], data.coffee()[20:400, 70:450]
+things = i2s.load_photos([cat, cup], generator.resolution)
+things_w = i2s.embed(things, space="w", **options)
+things_w_plus = i2s.embed(things, space="w+", **options)
+
+# %% tags=["nbval-ignore-output"]
 names = ["face", "cat", "cup"]
-course.show(sheet, labels=names + [f"{n} in W" for n in names] + [f"{n} in W+" for n in names], columns=3, size=160)
+rows = [photo.cpu(), things, in_w.image, things_w.image, in_w_plus.image, things_w_plus.image]
+labels = names + [f"{n} in W" for n in names] + [f"{n} in W+" for n in names]
+course.show(torch.cat(rows), labels, columns=3, size=160)
 
 # %% [markdown]
-# W answers with a face whatever we ask. W+ draws the cat: with so many free numbers, the layers can be talked into anything.
-# That is the paper's surprise, and its price: a code that can hold a cat is no longer a code *of faces*. Measure how far
-# from ordinary faces the codes lie.
+# W has one vector for all layers, and what it draws keeps something of a face. W+ draws the cat and the cup: with
+# a vector for each layer, the layers can be talked into anything. This is the paper's surprise. But what is such
+# a code *worth*, if we want to edit a face with it?
 #
-# ### Exercise 2.4 (fill, difficulty 2 of 3, 8 minutes): how ordinary is a code?
+# ### Exercise 2.4 (ablate, difficulty 2 of 3, 6 minutes): take the freedom away
 #
-# Most of W's directions hardly vary, so plain distance misleads. `i2s.latents` undoes the last bend of the mapping network and divides each principal direction by its
-# spread: `statistics.whiten(w)` has about mean 0 and spread 1 in each number for random codes (the P space of Zhu et al. 2020). Given `w_plus`
-# [N, num_ws, w_dim], return the root of the mean square of the whitened numbers, one number for each code, [N]: about 1 means ordinary.
+# How much of the picture sits in the *differences* between the rows? Given `w_plus` [N, num_ws, w_dim], return a
+# code of the same shape, in which every row is the mean of all rows of that code: the nearest code with equal
+# rows.
 #
-# <details><summary>Hint 1</summary><code>statistics.whiten(w_plus)</code> keeps the shape.</details>
-# <details><summary>Hint 2</summary>Square, mean over dims 1 and 2, root.</details>
+# <details><summary>Hint 1</summary><code>.mean(dim=1, keepdim=True)</code> has shape [N, 1, w_dim].</details>
+# <details><summary>Hint 2</summary><code>.expand_as(w_plus)</code> repeats it for each row.</details>
+
 
 # %%
-from i2s.latents import latent_statistics
+def same_rows(w_plus):
+    ### BEGIN SOLUTION
+    return w_plus.mean(dim=1, keepdim=True).expand_as(w_plus)
+    ### END SOLUTION
 
+
+# %%
+checks.check_same_rows(same_rows)
+
+# %% tags=["nbval-ignore-output"]
+wide = torch.cat([in_w_plus.w_plus, things_w_plus.w_plus]).to(lab.device)  # [3, num_ws, w_dim]
+with torch.no_grad():
+    before, after = generator.synthesis(wide).cpu(), generator.synthesis(same_rows(wide)).cpu()
+labels = [f"{n} in W+" for n in names] + [f"{n}, rows averaged" for n in names]
+course.show(torch.cat([before, after]), labels, columns=3, size=160)
+
+# %% [markdown]
+# Is there a cat left in the lower row, or a cup? What is gone was told to single layers, each something else.
+# That is how a network of faces draws a cup: its layers are played off against each other.
+#
+# ## 2.4 How ordinary is a code?
+#
+# Measure it. The first idea is the plain distance to the [mean latent](GLOSSARY.md#mean-latent), averaged over
+# rows and numbers, with random faces for comparison.
+
+# %% tags=["nbval-ignore-output"]
+narrow = torch.cat([in_w.w_plus, things_w.w_plus]).to(lab.device)
+with torch.no_grad():
+    codes = {"random faces": generator.mapping(generator.sample_z(500, seed=2)), "face, Z": generator.mapping(found_z)}
+for k, name in enumerate(names):
+    codes |= {f"{name}, W": narrow[k : k + 1], f"{name}, W+": wide[k : k + 1]}
+from_mean = {name: (c - generator.w_mean).square().mean(dim=(1, 2)).sqrt().median().item() for name, c in codes.items()}
+print(f"the furthest is {max(from_mean.values()) / from_mean['random faces']:.1f} times as far as a random face")
+course.bars(from_mean, "distance to the mean", size=(8, 3))
+
+# %% [markdown]
+# By this measure even a cup is nearly a face. But is a step of the same length equally unusual in every
+# direction? Look at how far random codes spread along each of W's principal directions, from the widest to the
+# narrowest.
+
+# %% tags=["nbval-ignore-output"]
 statistics = latent_statistics(generator)
+course.plot({"random codes": statistics.std.cpu()}, "principal direction", "spread", log=True)
+
+# %% [markdown]
+# Mind the logarithmic scale: a few directions hold nearly all of the variety, and along the last ones faces
+# hardly differ. A step that is small for the first is enormous for the last, and plain distance does not see it.
+#
+# Zhu et al. (2020) divide the spread out. They undo the last bend of the mapping network, which leads to [P
+# space](GLOSSARY.md#p-space), turn the axes to the principal directions ([PCA](GLOSSARY.md#pca)), and divide by
+# the spread along each. `statistics.whiten(w)` does that: for random codes each number has about mean 0 and
+# spread 1.
+#
+# ### Exercise 2.5 (fill, difficulty 2 of 3, 8 minutes): strangeness
+#
+# Given `w_plus` [N, num_ws, w_dim] and `statistics`, return for each code the root of the mean square of its
+# whitened numbers: a float tensor [N] of values from 0 up. About 1 is ordinary.
+#
+# <details><summary>Hint 1</summary><code>statistics.whiten(w_plus)</code> has the shape of
+# <code>w_plus</code>.</details>
+# <details><summary>Hint 2</summary>Square, mean over dims 1 and 2, root.</details>
 
 
+# %%
 def strangeness(w_plus, statistics):
     ### BEGIN SOLUTION
     return statistics.whiten(w_plus).square().mean(dim=(1, 2)).sqrt()
@@ -203,52 +307,63 @@ def strangeness(w_plus, statistics):
 checks.check_strangeness(strangeness)
 
 # %% tags=["nbval-ignore-output"]
-ordinary = strangeness(generator.mapping(generator.sample_z(500, seed=2)), statistics).median().item()
-bars = {"random faces": ordinary}
-bars["face, Z"] = strangeness(generator.mapping(z.detach()), statistics).item()
-for name, in_wide, in_narrow in zip(names, everything.w_plus, only_w.w_plus):
-    bars[f"{name}, W"] = strangeness(in_narrow[None].to(lab.device), statistics).item()
-    bars[f"{name}, W+"] = strangeness(in_wide[None].to(lab.device), statistics).item()
-course.bars(bars, "strangeness", size=(8, 3))
+course.bars({name: strangeness(c, statistics).median().item() for name, c in codes.items()}, "strangeness", size=(8, 3))
 
 # %% [markdown]
-# A code found in Z is ordinary, because it comes out of the mapping network like all others. In W and in W+ nothing holds it there: the descent
-# goes wherever the loss falls, and where the picture is no face, it goes furthest. In W all layers still have to agree on one row, so what is drawn stays face-like;
-# in W+ each goes its own way. Later papers add a term to the loss that pulls codes back (II2S, Zhu et al. 2020).
+# The code found in Z is as ordinary as random ones: it comes out of the mapping network like them. In W and in W+
+# nothing holds the search there. It goes wherever the loss falls, above all along directions that faces do not
+# use.
 #
-# ## 2.4 Between two codes
+# So a term that pulls back is worth a try: `p_norm_weight` adds the square of this strangeness to the loss, with
+# the weight that Zhu et al. give, 0.001.
+
+# %% tags=["nbval-ignore-output"]
+pulled = i2s.embed(photo, space="w+", p_norm_weight=0.001, **options)
+for name, result in {"without": in_w_plus, "with": pulled}.items():
+    strange = strangeness(result.w_plus.to(lab.device), statistics).item()
+    print(f"{name:8s} the term: strangeness {strange:4.1f}, PSNR {psnr(result.image, photo.cpu()).item():.1f} dB")
+course.show(torch.cat([in_w_plus.image, pulled.image, photo.cpu()]), ["without", "with", "photo"], size=192)
+
+# %% [markdown]
+# ## 2.5 Between two codes
 #
-# Codes of faces lie on a **manifold**: walk from one to the other, and every stop is a face. Codes of a cat and a cup do not.
-# Each row below is a straight line in W+.
+# Why care for ordinary codes? The loss has looked at one code only, and every edit leaves it. The simplest edit
+# is a straight line from one code to another. Codes of faces lie on a bent sheet, the
+# [manifold](GLOSSARY.md#manifold), and between two of them lie faces. What lies between a cat and a cup?
 
 # %% tags=["nbval-ignore-output"]
 lam = torch.linspace(1, 0, 6)
-face, cat_code, cup_code = everything.w_plus
-other = generator.mapping(generator.sample_z(1, seed=40), truncation_psi=0.7)[0].cpu()
-walks = {"face to face": (face, other), "cat to cup": (cat_code, cup_code), "face to cat": (face, cat_code)}
+face, cat_code, cup_code = wide.cpu()
+with torch.no_grad():
+    one, other = generator.mapping(generator.sample_z(2, seed=40), truncation_psi=0.7).cpu()
+walks = {"random faces": (one, other), "photo to face": (face, other), "cat to cup": (cat_code, cup_code)}
 with torch.no_grad():
     frames = torch.cat([generator.synthesis(i2s.morph(a, b, lam).to(lab.device)).cpu() for a, b in walks.values()])
-course.show(frames, labels=[f"{name} {1 - x:.1f}" for name in walks for x in lam.tolist()], columns=6)
+labels = [name if k == 0 else f"{k / 5:.1f}" for name in walks for k in range(6)]
+course.show(frames, labels, columns=6, size=144)
 
 # %% [markdown]
-# > **Look.** Between two faces there are faces. Between a cat and a cup something face-like shines through: the way leads past the region where
-# > the generator knows what to draw, and what it knows is faces.
+# Go through the rows. In the first, both ends are codes of W, and the stops are faces of nobody. The second
+# starts at a code of W+, but at one of a face: do its stops hold? In the third there is no kind of thing between
+# a cat and a cup that the generator could draw: the two fade into each other, and in the middle parts of faces
+# shine through, since faces are what the layers know.
 #
-# ### Exercise 2.5 (explain, difficulty 1 of 3, 4 minutes): which space would you choose?
+# ### Exercise 2.6 (explain, difficulty 1 of 3, 4 minutes): which space would you choose?
 #
-# A museum wants to (a) restore a damaged portrait exactly, and (b) let visitors walk smoothly from their own face to the portrait's. Write which of W and W+ you
-# would choose for (a) and for (b), and why, in two or three sentences.
+# A museum wants (a) to show a portrait exactly as it is, drawn by the generator, and (b) to let visitors walk
+# smoothly from their own face to the portrait's. Write into the string `answer` which of W and W+ you would
+# choose for (a) and for (b), and why, in two or three sentences.
 #
 # <details><summary>Hint 1</summary>Which space came closest to the photo?</details>
-# <details><summary>Hint 2</summary>Which space answered with a face whatever it was asked?</details>
+# <details><summary>Hint 2</summary>In which space do all layers have to agree on one face?</details>
 
 # %%
 answer = ""
 ### BEGIN SOLUTION
 answer = (
-    "For (a) W+, because only there is the image close enough to the portrait to count as a restoration. "
-    "For (b) W: all layers agree there, so whatever it draws is a face, and every stop of the walk is one; "
-    "the visitors will forgive that it is not exactly theirs."
+    "For (a) W+, because only there does the image come close enough to the portrait to be taken for it. "
+    "For (b) W: all layers read the same vector, so what it draws stays a face, and so does every stop of the walk. "
+    "Visitors will forgive that it is not quite theirs. W+ with the term of section 2.4 is a way between."
 )
 ### END SOLUTION
 
@@ -258,15 +373,17 @@ checks.check_choice_of_space(answer)
 # %% [markdown]
 # ## What you have seen
 #
-# - [Z](GLOSSARY.md#z) and [W](GLOSSARY.md#w) hold ordinary faces; [W+](GLOSSARY.md#w-plus) holds almost any picture.
-# - The more a space can hold, the less its codes mean: cat and cup lie far from ordinary codes in [P space](GLOSSARY.md#p-space).
-# - Lines between codes on the [manifold](GLOSSARY.md#manifold) stay among faces; others leave it.
+# - [Z](GLOSSARY.md#z) and [W](GLOSSARY.md#w) hold few images, [W+](GLOSSARY.md#w-plus) almost any.
+# - The more a space can hold, the less its codes mean: W+ draws a cat by telling each layer something else.
+# - Plain distance to the mean hides how strange a code is; whitened [P space](GLOSSARY.md#p-space) shows it.
+# - Lines between codes on the [manifold](GLOSSARY.md#manifold) lead through faces; other lines do not.
 #
 # **Ask yourself**
 #
-# <details><summary>Why not search in Z?</summary>z is seen through its direction only and through the mapping network: few images can be
-# reached, and none that the mapping does not offer.</details>
+# <details><summary>Why not search in Z?</summary>Only the direction of z counts, and everything goes through the
+# mapping network: what it does not offer cannot be reached, and most photos are not among it.</details>
 # <details><summary>How many rows of a code in W are free?</summary>One; all layers read the same.</details>
-# <details><summary>Is a smaller loss always a better code?</summary>No: it may draw the photo and be useless for editing.</details>
+# <details><summary>Is a code with a smaller loss always the better one?</summary>No. It may draw the photo
+# exactly, and fall apart at the first edit.</details>
 #
 # **Next:** [lesson 3](03_loss_design.ipynb): what "close to the photo" should mean.

@@ -31,11 +31,14 @@ def rms(w_plus, statistics):
     return statistics.whiten(w_plus).square().mean(dim=(1, 2)).sqrt()
 
 
-WORDS = "For the restoration W+, because it comes closest to the photo; for the walk W , whose codes stay ordinary faces."
+WORDS = (
+    "For the restoration W+, because it comes closest to the photo; for the walk W , whose codes stay ordinary faces."
+)
 SOLUTIONS = {
     "numbers_in_w_plus": (9216, 2560, Sizes),
     "embed_in_z": (loop(),),
     "false_w": ("C",),
+    "same_rows": (lambda w: w.mean(dim=1, keepdim=True).expand_as(w),),
     "strangeness": (rms,),
     "choice_of_space": (WORDS,),
 }
@@ -58,6 +61,15 @@ MISTAKES = [
     ("false_w", ("A",), "centre of W"),
     ("false_w", ("B",), "default learning rate"),
     ("false_w", ("E",), "not one of"),
+    ("same_rows", (lambda w: None,), "no value"),
+    ("same_rows", (lambda w: w.mean(dim=1),), "keeps its shape"),
+    ("same_rows", (lambda w: w.mean(dim=1, keepdim=True),), "keeps its shape"),
+    ("same_rows", (lambda w: w,), "nothing has changed"),
+    ("same_rows", (lambda w: w[:, :1].expand_as(w),), "first one"),
+    ("same_rows", (lambda w: w.mean(dim=0, keepdim=True).expand_as(w),), "dim 0"),
+    ("same_rows", (lambda w: w.mean(dim=2, keepdim=True).expand_as(w),), "dim 2"),
+    ("same_rows", (lambda w: w.mean(dim=(0, 1), keepdim=True).expand_as(w),), "of its own rows"),
+    ("same_rows", (lambda w: w.copy_(w.mean(dim=1, keepdim=True).expand_as(w)),), "has changed"),
     ("strangeness", (lambda w, s: None,), "no value"),
     ("strangeness", (lambda w, s: s.whiten(w).square().mean().sqrt(),), "shape"),
     ("strangeness", (lambda w, s: rms(w, s).square(),), "root is missing"),
@@ -65,9 +77,17 @@ MISTAKES = [
     ("strangeness", (lambda w, s: s.whiten(w).abs().mean(dim=(1, 2)),), "absolute"),
     ("strangeness", (lambda w, s: w.square().mean(dim=(1, 2)).sqrt(),), "not whitened"),
     ("choice_of_space", ("",), "sentences"),
-    ("choice_of_space", ("I would choose the space W for all of it since that is the best of them in every way",), r"W\+"),
-    ("choice_of_space", ("I would choose W+ for all of it since that is the best of all of them in each way",), "you choose W"),
-]  # fmt: skip
+    (
+        "choice_of_space",
+        ("I would choose the space W for all of it since that is the best of them in every way",),
+        r"W\+",
+    ),
+    (
+        "choice_of_space",
+        ("I would choose W+ for all of it since that is the best of all of them in each way",),
+        "you choose W",
+    ),
+]
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
