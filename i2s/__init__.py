@@ -16,6 +16,8 @@ _HOME = {
     "load_perceptual": "i2s.perceptual",
     "embed": "i2s.embedding",
     "EmbedSettings": "i2s.embedding",
+    "NoiseSettings": "i2s.embedding",
+    "TuningSettings": "i2s.embedding",
     "EmbedResult": "i2s.results",
     "morph": "i2s.edits",
     "transfer_expression": "i2s.edits",

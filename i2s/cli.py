@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "--perceptual", choices=("auto", "vgg16", "slim"), default="auto", help="network of the perceptual loss"
     )
     embed.add_argument("--video", choices=("none", "gif", "mp4"), default="none", help="film of the search")
+    embed.add_argument("--full-size", action="store_true", help="also NAME-full.png, the photo's own size")
     embed.add_argument("--quiet", action="store_true", help="no progress bar")
     _generator_options(embed)
     embed.set_defaults(run=cmd_embed)
@@ -141,6 +142,7 @@ def cmd_embed(options) -> int:
     import warnings
 
     from i2s import embed
+    from i2s.embedding import full_size
     from i2s.images import contact_sheet, load_photos, write_image
 
     if options.resume and options.checkpoint is None:
@@ -148,6 +150,7 @@ def cmd_embed(options) -> int:
     names = _names(options.photos)
     generator = _load_generator(options)
     targets = load_photos(options.photos, generator.resolution)  # every photo is read before any work is done
+    task = _task(options, generator.resolution)
     _writable(options.out)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the result's notices, printed below
@@ -159,7 +162,7 @@ def cmd_embed(options) -> int:
             checkpoint=options.checkpoint,
             resume=options.resume,
             progress=not options.quiet,
-            **_task(options, generator.resolution),
+            **task,
             **_settings(options),
         )
     print(f"generator: {result.generator}\nperceptual network: {result.perceptual}")
@@ -169,6 +172,11 @@ def cmd_embed(options) -> int:
         one = result.select(k)
         one.save(options.out / f"{name}.safetensors")
         write_image(one.image, options.out / f"{name}.png")
+        if options.full_size:
+            hidden = getattr(task.get("degradation"), "mask", None)
+            write_image(
+                full_size(one.image, options.photos[k], options.task or "", hidden), options.out / f"{name}-full.png"
+            )
         if options.video != "none":
             _write_search(one, options.out / f"{name}.{options.video}")
         print(f"{options.out / name}.safetensors  loss {one.loss[0, 0]:.4f} -> {one.loss[-1, 0]:.4f}")

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from helpers import tiny_generator
 from PIL import Image
@@ -35,10 +36,10 @@ def command(weights, tmp_path, monkeypatch):
     work.mkdir()
     monkeypatch.chdir(work)
 
-    def run(name, *arguments, generator=weights):
+    def run(name, *arguments, generator=weights, steps=3):
         options = ["--generator", str(generator)]
         if name in ("embed", "morph"):
-            options += ["--perceptual", "slim", "--steps", "3"]
+            options += ["--perceptual", "slim", *(["--steps", str(steps)] if steps else [])]
         return main([name, *map(str, arguments), *options])
 
     run.folder = work
@@ -68,6 +69,97 @@ def test_photos_of_one_name_do_not_overwrite_each_other(command, photo, tmp_path
     other.write_bytes(photo.read_bytes())
     assert command("embed", photo, other, "--quiet") == 0
     assert {"photo.safetensors", "photo-2.safetensors"} <= {p.name for p in (command.folder / "i2s-out").iterdir()}
+
+
+def test_options_are_settings_and_a_preset_keeps_its_own(command, photo, monkeypatch):
+    seen = []
+
+    def record(*photos, **keywords):
+        seen.append(keywords)
+        raise SettingsError("enough")
+
+    monkeypatch.setattr("i2s.embedding.embed", record)
+    given = lambda: {k: v for k, v in seen.pop().items() if k in ("preset", "steps", "budget", "space", "init", "seed")}  # noqa: E731
+    command("embed", photo, steps=None)
+    assert given() == {"preset": None, "steps": 300}
+    command("embed", photo, "--preset", "ii2s", steps=None)
+    assert given() == {"preset": "ii2s"}
+    command("embed", photo, "--budget", "2.5", "--space", "z", "--init", "nearest", "--seed", "7", steps=None)
+    assert given() == {"preset": None, "budget": 2.5, "space": "z", "init": "nearest", "seed": 7}
+
+
+def test_presets_and_what_they_lack(command, photo, capsys):
+    assert command("embed", photo, "--quiet", "--preset", "ii2s") == 0
+    assert EmbedResult.load(command.folder / "i2s-out" / "photo.safetensors").settings.p_norm_weight == 0.001
+    said = capsys.readouterr().err
+    assert said == "" or said.startswith("i2s: ") and "LPIPS" in said and "Warning" not in said
+
+
+@pytest.mark.parametrize("task", ["inpainting", "colorization", "super-resolution:16", "denoising"])
+def test_tasks_and_the_size_of_the_photo(command, photo, tmp_path, task):
+    Image.fromarray(data.astronaut()[:, :400]).save(photo)
+    mask = Image.new("L", (400, 512), 255)
+    mask.paste(0, (100, 200, 300, 300))
+    mask.save(tmp_path / "mask.png")
+    hides = ["--mask", tmp_path / "mask.png"] if task == "inpainting" else []
+    assert command("embed", photo, "--quiet", "--task", task, "--full-size", *hides) == 0
+    whole = np.asarray(Image.open(command.folder / "i2s-out" / "photo-full.png")).astype(int)
+    before = np.asarray(Image.open(photo)).astype(int)
+    assert whole.shape == before.shape == (512, 400, 3)
+    difference = np.abs(whole - before)
+    assert not difference[:56].any() and not difference[-56:].any()  # outside the central square
+    assert difference[220:280, 150:250].mean() > 2
+    if task == "inpainting":
+        assert difference[60:180].max() <= 2 and difference[320:440].max() <= 2
+    if task == "colorization":
+        inside = slice(60, -60)
+        light = np.abs(whole.mean(-1) - before.mean(-1))[inside]
+        assert np.median(light) < 1  # but where a colour had to be clipped
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["--preset", "nix"], SettingsError),
+        (["--resume"], SettingsError),
+        (["--task", "inpainting"], SettingsError),
+        (["--task", "super-resolution:x"], SettingsError),
+        (["--mask", "none.png"], ImageError),
+        (["--budget", "0"], SettingsError),
+        (["--init", "encoder"], SettingsError),
+        (["--checkpoint", "photo.png", "--resume"], LatentError),
+    ],
+)
+def test_wrong_options_are_one_line(command, photo, capsys, arguments, kind):
+    (command.folder / "photo.png").write_bytes(photo.read_bytes())
+    assert command("embed", photo, "--quiet", *arguments) == kind.exit_code
+    one_line(capsys)
+    assert not (command.folder / "i2s-out" / "photo.safetensors").exists()
+
+
+def test_checkpoint_and_resume(command, photo, monkeypatch, capsys):
+    """Ctrl-C after the first checkpoint; the second run makes the steps that are left."""
+    from i2s import embedding
+
+    def interrupted(self, step, *rest):
+        if step == 105:
+            raise KeyboardInterrupt
+        return add(self, step, *rest)
+
+    add = embedding.Recorder.add
+    arguments = ("embed", photo, "--quiet", "--checkpoint", "run.safetensors", "--resume")
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding.Recorder, "add", interrupted)
+        assert command(*arguments, steps=110) == 130
+    assert "--resume goes on" in one_line(capsys)
+    steps = []
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding.Recorder, "add", lambda self, step, *rest: (steps.append(step), add(self, step, *rest)))
+        assert command(*arguments, steps=110) == 0
+    assert steps == list(range(100, 111))
+    assert EmbedResult.load(command.folder / "i2s-out" / "photo.safetensors").steps == 110
+    assert command(*arguments, steps=111) == SettingsError.exit_code
+    assert "other settings" in one_line(capsys)
 
 
 @pytest.mark.parametrize("ending", ["gif", "mp4", "png"])
@@ -140,7 +232,9 @@ def test_no_network_when_vgg16_is_asked_for(weights, photo, tmp_path, monkeypatc
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    code = main(["embed", str(photo), "--generator", str(weights), "--perceptual", "vgg16", "-o", str(tmp_path / "out")])
+    code = main(
+        ["embed", str(photo), "--generator", str(weights), "--perceptual", "vgg16", "-o", str(tmp_path / "out")]
+    )
     assert code == DownloadError.exit_code
     assert "slim" in one_line(capsys)
 
@@ -188,5 +282,7 @@ def test_usage_errors_exit_with_2(arguments, capsys):
 
 
 def test_help_needs_no_torch():
-    code = "import sys; from i2s.cli import main\ntry: main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+    code = (
+        "import sys; from i2s.cli import main\ntry: main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.endswith("False\n")

@@ -1,8 +1,11 @@
 """Saving and loading a result: nothing is lost, and what is no result is refused."""
 
+import json
+
 import pytest
 import torch
 from helpers import TinyEye, targets, tiny_generator
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from i2s.embedding import embed
@@ -44,6 +47,41 @@ def test_another_generators_noise_does_not_matter(tmp_path, generator, result):
         layer.noise.normal_()
     assert not torch.equal(other.synthesis(result.w_plus), result.image)
     assert torch.equal(result.render(other), result.image)
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path, generator, result):
+    """It has no frames, and says nothing of photos that end on their own, losses, tasks and tuned weights."""
+    path = result.save(tmp_path / "old.safetensors")
+    with safe_open(str(path), "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name != "frames"}
+    notes = json.loads(metadata["result"])
+    for name in ("photo_steps", "endings", "tuned", "loss_terms", "task", "notices"):
+        del notes[name]
+    old = (
+        "space",
+        "init",
+        "steps",
+        "learning_rate",
+        "betas",
+        "epsilon",
+        "mse_weight",
+        "tap_weights",
+        "seed",
+        "snapshots",
+    )
+    notes["settings"] = {name: notes["settings"][name] for name in old}
+    save_file(tensors, path, metadata | {"version": "1", "result": json.dumps(notes)})
+    loaded = EmbedResult.load(path)
+    assert loaded.settings == result.settings and torch.equal(loaded.render(generator), result.image)
+    assert loaded.select(1).steps == 6 and loaded.frames is None and loaded.tuned == []
+
+
+def test_frames_are_the_images_of_the_snapshots(generator, result):
+    assert result.frames.shape == (len(result.snapshots), 2, 3, 16, 16) and result.frames.dtype == torch.uint8
+    for w_plus, frame in zip(result.snapshots, result.frames):
+        image = ((generator.synthesis(w_plus).clamp(-1, 1) + 1) * 127.5).round()
+        assert (image - frame).abs().max() <= 1
 
 
 @pytest.mark.parametrize("content", [b"", b"not a result", b"\x00" * 100])

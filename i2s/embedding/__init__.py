@@ -9,10 +9,11 @@
 run.py          `embed`, the verb that puts them together
 settings.py     what a search depends on; presets.py: the settings of the papers; schedules.py: learning rates
 stages.py       what is searched for: the code, the noise maps (noise_maps.py); tuning.py: the generator's weights
-tasks.py        inpainting, colorization, super-resolution, denoising on the same loop
+tasks.py        inpainting, colorization, super-resolution, denoising on the same loop; full_size.py
 recorder.py     what a search leaves behind; checkpoints.py: going on with one that was killed
 """
 
+from i2s.embedding.full_size import full_size
 from i2s.embedding.presets import PRESETS, preset_settings
 from i2s.embedding.recorder import Recorder, Step
 from i2s.embedding.run import embed, load_mask
@@ -30,6 +31,7 @@ __all__ = [
     "TuningSettings",
     "degradation_for",
     "embed",
+    "full_size",
     "initial_code",
     "load_mask",
     "preset_settings",

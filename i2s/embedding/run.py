@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from i2s.embedding.checkpoints import Checkpoint, described, identity_of
@@ -168,10 +169,12 @@ def load_mask(mask, resolution: int) -> Tensor:
 
     ImageError, SettingsError.
     """
-    from i2s.images import load_photos
+    from i2s.images import read_image, to_tensor
     from i2s.losses.compose import check_mask
+    from i2s.photos import centre_crop
 
-    if not isinstance(mask, Tensor) or mask.ndim == 3:
-        mask = (load_photos(mask, resolution).mean(dim=1, keepdim=True) + 1) / 2
-        mask = mask.clamp(0, 1)  # resizing overshoots a little
+    if not isinstance(mask, Tensor):
+        grey = to_tensor(centre_crop(read_image(mask))).mean(dim=1, keepdim=True)  # [1, 1, H, H]
+        # by area: another filter would overshoot beside each edge
+        mask = F.interpolate((grey + 1) / 2, (resolution, resolution), mode="area")
     return check_mask(mask)
