@@ -23,13 +23,14 @@ class EmbedResult:
     """Codes, images and history of N embedded photos.
 
     w_plus: [N, num_ws, w_dim], float32. image: [N, 3, R, R], what the generator draws of it, about [-1, 1].
-    target: [N, 3, R, R], the photos. noise: the maps that were used: the stored ones, [H, W], or, where they were searched
-    for, those of each photo, [N, 1, H, W]. history: {term: [steps + 1, N]}, the loss of the code before each update and
-    of the last; where a further stage starts, by its loss. snapshot_steps, snapshots: some codes on the way,
-    [S, N, num_ws, w_dim]; frames: their images as uint8 [S, N, 3, r, r], r at most 256. stopped: why it ended early, or "".
-    photo_steps: updates of each photo; endings: "settled" where its loss had, else "". tuned: for each photo the weights
-    of the synthesis network that were tuned for it ({} where it kept its own), or [] for none. perceptual, loss_terms,
-    task: what it was compared by, and through which degradation. notices: what could not be done as asked.
+    target: [N, 3, R, R], the photos. noise: the maps that were used: the stored ones, [H, W], or, where they
+    were searched for, those of each photo, [N, 1, H, W]. history: {term: [steps + 1, N]}, the loss of the
+    code before each update and of the last; where a further stage starts, by its loss. snapshot_steps,
+    snapshots: some codes on the way, [S, N, num_ws, w_dim]; frames: their images as uint8 [S, N, 3, r, r], r
+    at most 256. stopped: why it ended early, or "". photo_steps: updates of each photo; endings: "settled"
+    where its loss had, else "". tuned: for each photo the weights of the synthesis network that were tuned
+    for it ({} where it kept its own), or [] for none. perceptual, loss_terms, task: what it was compared by,
+    and through which degradation. notices: what could not be done as asked.
     """
 
     w_plus: Tensor
@@ -87,9 +88,9 @@ class EmbedResult:
         )
 
     def render(self, generator) -> Tensor:
-        """The image of the code with the noise that was used, [N, 3, R, R]; the same as `image` with the same generator.
+        """The image of the code with the noise that was used, [N, 3, R, R].
 
-        A photo for which weights were tuned is drawn with those.
+        The same as `image` with the same generator. A photo for which weights were tuned is drawn with those.
         """
         if any(self.tuned):
             singles = (dataclasses.replace(self.select(k), tuned=[]) for k in range(len(self)))
@@ -113,7 +114,9 @@ class EmbedResult:
         return tuned.requires_grad_(False)
 
     def save(self, path: str | Path) -> Path:
-        """Write all of it to one safetensors file; an existing file is replaced only when the new one is complete."""
+        """Write all of it to one safetensors file; an existing file is replaced only when the new one is
+        complete.
+        """
         tensors = {"w_plus": self.w_plus, "image": self.image, "target": self.target, "snapshots": self.snapshots}
         tensors |= {f"noise.{k}": n for k, n in enumerate(self.noise)}
         tensors |= {f"history.{name}": values for name, values in self.history.items()}

@@ -1,4 +1,4 @@
-"""Embed photos into a generator's latent space: Image2StyleGAN's five steps (Abdal, Qin, Wonka 2019), and later ones.
+"""Embed photos into a latent space: Image2StyleGAN's five steps (Abdal, Qin, Wonka 2019), and later ones.
 
     1. start with an initial code          starts.py
     2. generate an image of it             generator.synthesis

@@ -1,7 +1,7 @@
 """Step 4: Adam (Kingma and Ba 2015, algorithm 1), written out.
 
-PyTorch's own loads a compiler when it is first made, which takes a second or more; and here the moments of single
-photos are taken out of a batch, and put into files.
+PyTorch's own loads a compiler when it is first made, which takes a second or more; and here the moments of
+single photos are taken out of a batch, and put into files.
 """
 
 import math
@@ -26,7 +26,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, share: float = 1.0) -> None:
-        """One update from the gradients in `.grad`, which are used up; share: of the learning rates (the schedule's)."""
+        """One update from the gradients in `.grad`, which are used up, at this share of the learning rates."""
         self.steps += 1
         beta1, beta2 = self.betas
         # the moments start at 0: without the corrections the first steps would be too small

@@ -1,4 +1,4 @@
-"""Checkpoints: one file, written every so many steps, from which a search that was killed goes on as if it had not been."""
+"""Checkpoints: one file, from which a search that was killed goes on as if it had not been."""
 
 import hashlib
 import json
@@ -29,8 +29,8 @@ class Saved:
 class Checkpoint:
     """Writes the state of a run to `path` every `every` steps; does nothing without a path.
 
-    identity: {what: text}, what the run depends on (`identity_of`); a file of another run is refused. The stages
-    of a run are numbered; `stage` is the one that is being searched.
+    identity: {what: text}, what the run depends on (`identity_of`); a file of another run is refused. The
+    stages of a run are numbered; `stage` is the one that is being searched.
     """
 
     def __init__(self, path: str | Path | None, every: int, identity: dict[str, str]):
@@ -50,7 +50,7 @@ class Checkpoint:
         return self.path is not None and self.updates % self.every == 0
 
     def write(self, progress: tuple[dict, dict], record: tuple[dict, dict]) -> None:
-        """The whole state, as `loop.Search.state` and `Recorder.state` give it; the file before is replaced at the end."""
+        """The whole state, as `loop.Search.state` and `Recorder.state` give it, or the file from before."""
         tensors = {f"search.{name}": tensor for name, tensor in progress[0].items()}
         tensors |= {f"record.{name}": tensor for name, tensor in record[0].items()}
         notes = {"stage": self.stage, "updates": self.updates, "search": progress[1], "record": record[1]}

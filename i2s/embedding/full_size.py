@@ -1,4 +1,4 @@
-"""Original resolution in, same out: the embedding in its place in the photo, with what the photo knows better."""
+"""Original resolution in, same out: the embedding in its place in the photo."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,10 +8,10 @@ from i2s.images import resize, to_tensor
 
 
 def full_size(image: Tensor, photo, task: str = "", mask: Tensor | None = None) -> Tensor:
-    """The photo, at its own size, with the embedding in the central square that was embedded: [1, 3, H, W] in [-1, 1].
+    """The photo at its own size, its central square replaced by the embedding: [1, 3, H, W] in [-1, 1].
 
-    image: [3, R, R] or [1, 3, R, R]. photo: as for `read_image`. task: of "colorization" only the colours are taken, the
-    light being the photo's; of "inpainting" only what the mask [1, 1, R, R] hides. ImageError.
+    image: [3, R, R] or [1, 3, R, R]. photo: as for `read_image`. task: of "colorization" only the colours are
+    taken, the light being the photo's; of "inpainting" only what the mask [1, 1, R, R] hides. ImageError.
     """
     whole = to_tensor(photo)  # [1, 3, H, W]
     side = min(whole.shape[2:])

@@ -26,8 +26,9 @@ def descend(
 ) -> None:
     """Gradient descent by Adam on the photos of `objective`, which are those of the stage.
 
-    `recorder.add` sees each code with its own image and loss, the last one included. A photo that is done (its loss
-    has settled, or is as low as it needs to be, or is no number any more) leaves the batch. seconds: for this stage.
+    `recorder.add` sees each code with its own image and loss, the last one included. A photo that is done
+    (its loss has settled, or is as low as it needs to be, or is no number any more) leaves the batch.
+    seconds: for this stage.
     """
     search = Search(stage, objective, settings, seconds)
     if (saved := checkpoint.take()) is not None:
@@ -61,7 +62,7 @@ def descend(
 
 
 class Search:
-    """What the loop holds of one stage: Adam, the photos' features, the clock, and when each loss last fell by enough."""
+    """What the loop holds of one stage: Adam, the objective, the clock, and when each loss last fell."""
 
     def __init__(self, stage: Stage, objective: Objective, settings: EmbedSettings, seconds: float | None):
         self.stage, self.objective, self.settings, self.seconds = stage, objective, settings, seconds
@@ -78,7 +79,7 @@ class Search:
         return min(1.0, max(by_steps, by_clock))
 
     def settled(self, total: Tensor) -> Tensor:
-        """Which photos' losses have not fallen by the share `min_improvement` for `patience` steps: [n] of bool."""
+        """Which losses have not fallen by the share `min_improvement` for `patience` steps: [n] of bool."""
         if not self.settings.patience:
             return torch.zeros_like(total, dtype=torch.bool)
         better = total.detach() < self.best * (1 - self.settings.min_improvement)

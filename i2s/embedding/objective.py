@@ -15,12 +15,11 @@ from i2s.perceptual.vgg16 import cached_file
 
 
 class Objective:
-    """The loss of images against N photos, both seen through the same degradation; what depends on the photos alone is
-    computed once.
+    """The loss of images against N photos; what depends on the photos alone is computed once.
 
-    loss: a `Sum` of terms. photos: [N, 3, R, R] in [-1, 1]. degradation: a function of images [N, 3, R, R] that
-    destroys what shall not be compared (`i2s.degradations`), or None. mask: [N|1, 1, R, R] in 0..1, how much pixels
-    count, or None. seen: the photos as they are compared. SettingsError.
+    loss: a `Sum` of terms. photos: [N, 3, R, R] in [-1, 1]. degradation: a function of images [N, 3, R, R]
+    that destroys what shall not be compared (`i2s.degradations`), or None. mask: [N|1, 1, R, R] in 0..1, how
+    much pixels count, or None. seen: the photos as they are compared. SettingsError.
     """
 
     def __init__(self, loss: Sum, photos: Tensor, degradation=None, mask: Tensor | None = None):
@@ -65,8 +64,11 @@ class Objective:
 
 
 def code_loss(settings: EmbedSettings, generator: Generator, perceptual, notices: list[str]) -> Sum:
-    """The loss that the settings describe. Where LPIPS is asked for but cannot be had, the four feature maps of the
-    perceptual network take its place, and a line in `notices` says so."""
+    """The loss that the settings describe.
+
+    Where LPIPS is asked for but cannot be had, the four feature maps of the perceptual network take its
+    place, and a line in `notices` says so.
+    """
     terms = [PixelMSE(settings.mse_weight)] if settings.mse_weight else []
     terms += _feature_terms(settings, perceptual, settings.lpips_weight, notices)
     if settings.p_norm_weight:
@@ -77,7 +79,7 @@ def code_loss(settings: EmbedSettings, generator: Generator, perceptual, notices
 
 
 def noise_loss(settings: EmbedSettings) -> Sum:
-    """Pixels alone: with the code held, noise maps make fine texture, and need no feature maps (Image2StyleGAN++)."""
+    """Pixels alone (Image2StyleGAN++): what noise maps draw is fine texture, which needs no features."""
     weight = settings.noise.regularization
     return Sum(PixelMSE(), *([NoiseRegularization(weight)] if weight else []))
 

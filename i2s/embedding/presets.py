@@ -1,7 +1,7 @@
 """The settings of the papers, by name: `embed(photo, preset="ii2s")`. Keywords of `embed` change single ones.
 
-Where a paper's loss has LPIPS and it cannot be had, the four feature maps of the perceptual network take its place;
-the result's `notices` say so.
+Where a paper's loss has LPIPS and it cannot be had, the four feature maps of the perceptual network take its
+place; the result's `notices` say so.
 """
 
 from i2s.embedding.settings import EmbedSettings, NoiseSettings, TuningSettings
@@ -11,8 +11,8 @@ from i2s.errors import SettingsError
 def image2stylegan() -> EmbedSettings:
     """Image2StyleGAN (Abdal, Qin, Wonka, ICCV 2019, arXiv 1904.03189).
 
-    W+ from the mean latent, 5000 steps of Adam at 0.01; pixel MSE and VGG-16's conv1_1, conv1_2, conv3_2, conv4_2, all
-    lambdas 1. Faces settle in about 1000 steps.
+    W+ from the mean latent, 5000 steps of Adam at 0.01; pixel MSE and VGG-16's conv1_1, conv1_2, conv3_2,
+    conv4_2, all lambdas 1. Faces settle in about 1000 steps.
     """
     return EmbedSettings(space="w+", init="mean", steps=5000, learning_rate=0.01)
 
@@ -20,8 +20,9 @@ def image2stylegan() -> EmbedSettings:
 def stylegan2() -> EmbedSettings:
     """The projector of StyleGAN2 (Karras et al., CVPR 2020, arXiv 1912.04958, section 5 and appendix D).
 
-    W from the mean latent, 1000 steps at 0.1, 5 % up and 25 % down; noise of 0.05 spreads added to w, gone after 3/4 of
-    the steps; LPIPS alone; noise maps searched for together with w, regularised by 1e5, normalised after each step.
+    W from the mean latent, 1000 steps at 0.1, 5 % up and 25 % down; noise of 0.05 spreads added to w, gone
+    after 3/4 of the steps; LPIPS alone; noise maps searched for together with w, regularised by 1e5,
+    normalised after each step.
     """
     return EmbedSettings(
         space="w",
@@ -38,10 +39,10 @@ def stylegan2() -> EmbedSettings:
 
 
 def ii2s() -> EmbedSettings:
-    """II2S (Zhu, Abdal, Qin, Femiani, Wonka, "Improved StyleGAN Embedding: Where are the Good Latents?", arXiv 2012.09036).
+    """II2S (Zhu et al., "Improved StyleGAN Embedding: Where are the Good Latents?", arXiv 2012.09036).
 
-    W+ from the mean latent, 1300 steps at 0.01; pixel MSE, LPIPS (VGG, 256 px), and 0.001 times P_N+, the mean square of
-    the whitened code, which keeps it where edits work.
+    W+ from the mean latent, 1300 steps at 0.01; pixel MSE, LPIPS (VGG, 256 px), and 0.001 times P_N+, the
+    mean square of the whitened code, which keeps it where edits work.
     """
     return EmbedSettings(
         space="w+",
@@ -57,8 +58,8 @@ def ii2s() -> EmbedSettings:
 def image2stylegan_plus_plus() -> EmbedSettings:
     """Image2StyleGAN++ (Abdal, Qin, Wonka, CVPR 2020, arXiv 1911.11544).
 
-    First W+, 5000 steps at 0.01, by pixel MSE and VGG-16's conv1_1, conv1_2, conv2_2, conv3_3; then, the code being held,
-    the noise maps, 1000 steps at 5, by pixels alone. One after the other, never jointly.
+    First W+, 5000 steps at 0.01, by pixel MSE and VGG-16's conv1_1, conv1_2, conv2_2, conv3_3; then, the code
+    being held, the noise maps, 1000 steps at 5, by pixels alone. One after the other, never jointly.
     """
     return EmbedSettings(
         space="w+",
@@ -71,11 +72,12 @@ def image2stylegan_plus_plus() -> EmbedSettings:
 
 
 def pti() -> EmbedSettings:
-    """Pivotal tuning (Roich, Mokady, Bermano, Cohen-Or, "Pivotal Tuning for Latent-based Editing", arXiv 2106.05744).
+    """PTI (Roich, Mokady, Bermano, Cohen-Or, "Pivotal Tuning for Latent-based Editing", arXiv 2106.05744).
 
-    A pivot in W by the StyleGAN2 projector, 450 steps at 0.005, the noise maps with it at the same rate; then 350 steps
-    at 3e-4 on the weights of a copy of the generator, by LPIPS and pixel MSE, until LPIPS is 0.06. The tuned weights are
-    in the result (`EmbedResult.tuned_generator`). Without the paper's optional locality regularisation.
+    A pivot in W by the StyleGAN2 projector, 450 steps at 0.005, the noise maps with it at the same rate; then
+    350 steps at 3e-4 on the weights of a copy of the generator, by LPIPS and pixel MSE, until LPIPS is 0.06.
+    The tuned weights are in the result (`EmbedResult.tuned_generator`). Without the paper's optional locality
+    regularisation.
     """
     return EmbedSettings(
         space="w",

@@ -1,4 +1,4 @@
-"""What a search leaves behind: loss history, snapshots, and each photo's newest code with the image and loss of it."""
+"""What a search leaves behind: the history of its loss, snapshots, and each photo's newest code and image."""
 
 import time
 from dataclasses import dataclass, replace
@@ -85,7 +85,7 @@ class Recorder:
             self.endings[k] = why
 
     def add(self, step: int, t: float, stage: Stage, good: Tensor, drawn: Drawn, terms: dict[str, Tensor]) -> None:
-        """Step `step` of a stage, t of it being over, for its photos; those that are not `good` keep what they had."""
+        """Step `step` of a stage, of which t is over; its photos that are not `good` keep what they had."""
         step += self.base
         rows, (w_plus, noise, image) = stage.rows, drawn
         if not good.all():

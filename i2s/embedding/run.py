@@ -46,21 +46,20 @@ def embed(
 ) -> EmbedResult:
     """Find the latent codes whose images look like the photos.
 
-    photos: one or several of: path, PIL image, tensor [N, 3, H, W] in [-1, 1]; cropped and resized to the generator.
-    generator: a loaded one, its name or path; None is the shipped one.
-    preset: the settings of a paper, by name (`i2s.embedding.presets`), in place of settings (see `EmbedSettings`).
-    Single ones can be changed by keyword: `embed(photo, preset="ii2s", steps=300)`; `budget=60` alone means one minute,
-    however many steps that is.
-    start: initial code in place of `settings.init`, [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [N, z_dim].
-    perceptual: "auto", "vgg16", "slim" or a loaded network (`i2s.load_perceptual`).
-    loss: a term or `Sum` of `i2s.losses` in place of the one that the settings' weights describe.
-    degradation: what photos and images are both seen through, a function of images (`i2s.degradations`).
-    mask: how much each pixel counts: a picture (white counts), or a tensor [N|1, 1, R, R] in 0..1.
-    checkpoint: a file to which the state is written every `checkpoint_every` updates; with `resume` the search goes on
-    from it where the file is there, on the CPU bit for bit as if it had never stopped.
-    callback: called with a `Step` for each code that was compared. Ctrl-C returns what there is.
-    All photos are embedded at once; each has its own loss, optimiser state and end, so none depends on its neighbours.
-    Errors: ImageError, LatentError, SettingsError, DeviceError, OutputError.
+    photos: one or several of: path, PIL image, tensor [N, 3, H, W] in [-1, 1]; cropped and resized to the
+    generator. generator: a loaded one, its name or path; None is the shipped one. preset: the settings of a
+    paper, by name (`i2s.embedding.presets`), in place of settings (see `EmbedSettings`). Single ones can be
+    changed by keyword: `embed(photo, preset="ii2s", steps=300)`; `budget=60` alone means one minute, however
+    many steps that is. start: initial code in place of `settings.init`, [w_dim], [num_ws, w_dim] or [N,
+    num_ws, w_dim]; in Z [N, z_dim]. perceptual: "auto", "vgg16", "slim" or a loaded network
+    (`i2s.load_perceptual`). loss: a term or `Sum` of `i2s.losses` in place of the one that the settings'
+    weights describe. degradation: what photos and images are both seen through, a function of images
+    (`i2s.degradations`). mask: how much each pixel counts: a picture (white counts), or a tensor [N|1, 1, R,
+    R] in 0..1. checkpoint: a file to which the state is written every `checkpoint_every` updates; with
+    `resume` the search goes on from it where the file is there, on the CPU bit for bit as if it had never
+    stopped. callback: called with a `Step` for each code that was compared. Ctrl-C returns what there is. All
+    photos are embedded at once; each has its own loss, optimiser state and end, so none depends on its
+    neighbours. Errors: ImageError, LatentError, SettingsError, DeviceError, OutputError.
     """
     from i2s.generators import load_generator
     from i2s.images import load_photos
@@ -114,7 +113,7 @@ def _searches(
     recorder: Recorder,
     keeper: Checkpoint,
 ) -> Iterator[Callable[[], None]]:
-    """The stages in their order, from the one on that a checkpoint stopped in; each starts from what the recorder holds."""
+    """The stages, from the one on that a checkpoint stopped in; each starts from what the recorder holds."""
     count, first, noise = len(code), keeper.stage, settings.noise
     after = noise is not None and noise.when == "after"
     kinds = 1 + after + (settings.tuning is not None)
@@ -165,7 +164,7 @@ def _without_noise_that_does_not_show(
 
 
 def load_mask(mask, resolution: int) -> Tensor:
-    """A mask [N|1, 1, R, R] in 0..1, of a tensor that is one, or of a picture (white is 1), cropped as photos are.
+    """A mask [N|1, 1, R, R] in 0..1: such a tensor, or a picture (white is 1), cropped as photos are.
 
     ImageError, SettingsError.
     """

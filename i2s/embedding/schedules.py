@@ -1,4 +1,4 @@
-"""How fast a search goes at each moment of it; t runs from 0, its start, to 1, its end, by steps or by the clock."""
+"""How fast a search goes; t runs from 0, its start, to 1, its end, by steps or by the clock."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What an embedding depends on, as plain data: it is saved with the result, and a checkpoint of other settings is refused."""
+"""What an embedding depends on, as plain data that is saved with the result."""
 
 import math
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ NOISE_TIMES = ("joint", "after")
 class NoiseSettings:
     """How the noise maps are searched for too; each photo has maps of its own.
 
-    when: "after": once the code is found, which is then held, by pixels alone (Image2StyleGAN++: one after the other,
-    never jointly), from the stored maps. "joint": together with the code, from fresh N(0, 1), held to mean 0 and
-    deviation 1 after each update (StyleGAN2's projector).
-    steps: Adam steps of "after". learning_rate: of the maps. regularization: weight of `i2s.losses.NoiseRegularization`.
+    when: "after": once the code is found, which is then held, by pixels alone (Image2StyleGAN++: one after
+    the other, never jointly), from the stored maps. "joint": together with the code, from fresh N(0, 1), held
+    to mean 0 and deviation 1 after each update (StyleGAN2's projector). steps: Adam steps of "after".
+    learning_rate: of the maps. regularization: weight of `i2s.losses.NoiseRegularization`.
     """
 
     when: str = "after"
@@ -37,11 +37,11 @@ class NoiseSettings:
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """Pivotal tuning (Roich et al. 2021): the code is held, and a copy of the generator learns to draw the photo of it.
+    """Pivotal tuning (Roich et al. 2021): the code is held, and a copy of the generator learns the photo.
 
-    steps, learning_rate: of Adam on the weights of the synthesis network. mse_weight: of the pixels beside the feature
-    terms of the search (4 in [0, 1] is the paper's 1 in [-1, 1]). lpips_stop: it ends when LPIPS, unweighted, is as low
-    as this; without an LPIPS term in the loss it makes all its steps.
+    steps, learning_rate: of Adam on the weights of the synthesis network. mse_weight: of the pixels beside
+    the feature terms of the search (4 in [0, 1] is the paper's 1 in [-1, 1]). lpips_stop: it ends when LPIPS,
+    unweighted, is as low as this; without an LPIPS term in the loss it makes all its steps.
     """
 
     steps: int = 350
@@ -57,24 +57,23 @@ class TuningSettings:
 
 @dataclass(frozen=True)
 class EmbedSettings:
-    """The defaults are those of Image2StyleGAN, but for the steps; see `i2s.embedding.presets` for those of others.
+    """The defaults are those of Image2StyleGAN, but for the steps; `i2s.embedding.presets` has those of others.
 
     space: "w+" (a code of its own for each layer), "w" (one for all), or "z" (the mapping network's input).
-    init: "mean" (the mean latent; in Z the random z whose w is nearest to it), "uniform" (U(-1, 1)), "zeros", "nearest"
-    (of `candidates` random codes the one of the least loss), or "encoder" (one pass of the network that was trained with
-    the generator). A code of your own goes to `embed(start=...)`. All that is random is drawn with `seed`.
-    steps: Adam steps (the paper takes 5000; faces settle in about 1000); None: as many as `budget` allows.
-    budget: seconds after which the search ends if its steps do not end it before; further stages (noise, tuning) share
-    them equally with the search for the code.
-    learning_rate, betas, epsilon: of Adam. schedule: "constant", "ramp" (up in 5 % of the steps, down along a cosine in
-    the last 25 %), or "cosine" (down along a cosine from the first step).
-    patience: a photo is done when its loss has not fallen by the share `min_improvement` in that many steps; 0: never.
-    w_noise: noise added to the code at the start, in units of the spread of w; it has gone after 3/4 of the steps.
-    mse_weight, tap_weights, lpips_weight: the lambdas of the loss: pixels, the four feature maps, LPIPS.
-    taps: the layers of VGG-16 that the four maps are taken from; the slim network has those of Image2StyleGAN alone.
-    p_norm_weight: of the distance from the codes of random z (P_N of II2S; P_N+ in W+).
-    noise, tuning: what is searched for besides the code, or None.
-    snapshots: how many codes along the way are kept, spread evenly.
+    init: "mean" (the mean latent; in Z the random z whose w is nearest to it), "uniform" (U(-1, 1)), "zeros",
+    "nearest" (of `candidates` random codes the one of the least loss), or "encoder" (one pass of the network
+    that was trained with the generator). A code of your own goes to `embed(start=...)`. All that is random is
+    drawn with `seed`. steps: Adam steps (the paper takes 5000; faces settle in about 1000); None: as many as
+    `budget` allows. budget: seconds after which the search ends if its steps do not end it before; further
+    stages (noise, tuning) share them equally with the search for the code. learning_rate, betas, epsilon: of
+    Adam. schedule: "constant", "ramp" (up in 5 % of the steps, down along a cosine in the last 25 %), or
+    "cosine" (down along a cosine from the first step). patience: a photo is done when its loss has not fallen
+    by the share `min_improvement` in that many steps; 0: never. w_noise: noise added to the code at the
+    start, in units of the spread of w; it has gone after 3/4 of the steps. mse_weight, tap_weights,
+    lpips_weight: the lambdas of the loss: pixels, the four feature maps, LPIPS. taps: the layers of VGG-16
+    that the four maps are taken from; the slim network has those of Image2StyleGAN alone. p_norm_weight: of
+    the distance from the codes of random z (P_N of II2S; P_N+ in W+). noise, tuning: what is searched for
+    besides the code, or None. snapshots: how many codes along the way are kept, spread evenly.
     """
 
     space: str = "w+"

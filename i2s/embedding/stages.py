@@ -1,8 +1,8 @@
 """What a search moves: the code, then perhaps the noise maps, then perhaps the generator itself (`tuning.py`).
 
-Each stage offers `loop.descend` the same: `groups()`, what Adam updates; `draw(t)`, the image of what it has reached;
-`keep(rows)`, after which only these photos are searched for; `updated()`, after each update; `reached(terms)`, which
-photos are done.
+Each stage offers `loop.descend` the same: `groups()`, what Adam updates; `draw(t)`, the image of what it has
+reached; `keep(rows)`, after which only these photos are searched for; `updated()`, after each update;
+`reached(terms)`, which photos are done.
 """
 
 import zlib
@@ -29,7 +29,7 @@ class Stage:
     rows: Tensor
 
     def groups(self) -> list[dict]:
-        """What `Adam` moves: tensors, the first dimension of which is the photo, each group with its learning rate."""
+        """What `Adam` moves: groups of tensors [n, ...], each with its learning rate."""
         raise NotImplementedError
 
     def draw(self, step: int, t: float) -> Drawn:
@@ -107,12 +107,12 @@ class NoiseSearch(Stage):
 
 
 def variables(tensors: list[Tensor], rows: Tensor | slice = slice(None)) -> list[Tensor]:
-    """Leaves for Adam, of these tensors [n, ...] or of some of their rows; the tensors themselves stay as they are."""
+    """Copies for Adam to move, of tensors [n, ...] or of some of their rows."""
     return [tensor.detach()[rows].clone().requires_grad_(True) for tensor in tensors]
 
 
 def w_spread(generator: Generator, seed: int, count: int = 10_000) -> float:
-    """Root of the mean squared distance of random w from the mean: the unit of `w_noise` (StyleGAN2's projector)."""
+    """Root of the mean squared distance of random w from the mean, the unit of `w_noise` (StyleGAN2)."""
     with torch.no_grad():
         parts = generator.sample_z(count, seed).split(1000)
         squares = [(generator.mapping(z)[:, 0] - generator.w_mean).square().sum(dim=1) for z in parts]

@@ -1,7 +1,7 @@
 """Step 1: the code that a search starts from.
 
-A code is [N, num_ws, w_dim] in W+, [N, 1, w_dim] in W (one row, which every layer reads; optimising 18 rows that only
-start equal would be W+), and [N, 1, z_dim] in Z.
+A code is [N, num_ws, w_dim] in W+, [N, 1, w_dim] in W (one row, which every layer reads; optimising 18 rows
+that only start equal would be W+), and [N, 1, z_dim] in Z.
 """
 
 import torch
@@ -29,11 +29,11 @@ def initial_code(
     start: Tensor | None = None,
     objective: Objective | None = None,
 ) -> Tensor:
-    """The code of each of `count` photos that its search starts from, in the shape of the space; see `EmbedSettings.init`.
+    """The code that the search for each of `count` photos starts from, by `EmbedSettings.init`.
 
     start: given in place of it: [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [z_dim] or [N, z_dim].
-    objective: what "nearest" and "encoder" look at. What is random is drawn once for all photos: a photo's start does
-    not depend on how many others come with it. LatentError, SettingsError.
+    objective: what "nearest" and "encoder" look at. What is random is drawn once for all photos: a photo's
+    start does not depend on how many others come with it. LatentError, SettingsError.
     """
     rows = generator.num_ws if settings.space == "w+" else 1
     width = generator.z_dim if settings.space == "z" else generator.w_dim
@@ -55,7 +55,7 @@ def initial_code(
 
 
 def _mean_z(generator: Generator, settings: EmbedSettings) -> Tensor:
-    """The random z, of `candidates`, whose w is nearest to the mean: z = 0 is no code, as z counts by direction alone."""
+    """The random z whose w is nearest to the mean; z = 0 is no code, as z counts by its direction alone."""
     z = generator.sample_z(settings.candidates, settings.seed)
     with torch.no_grad():
         distance = (generator.mapping(z)[:, 0] - generator.w_mean).square().sum(dim=1)

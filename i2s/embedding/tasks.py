@@ -11,9 +11,10 @@ TASKS = ("inpainting", "colorization", "super-resolution", "denoising")
 def degradation_for(task: str, resolution: int, mask: Tensor | None = None) -> Degradation:
     """The degradation of a task "NAME" or "NAME:VALUE", to be given to `embed(degradation=...)`.
 
-    inpainting: what the mask [N|1, 1, R, R] leaves at 0 is hidden. colorization: colours are. super-resolution: only
-    VALUE px are looked at (a quarter of the resolution, but at least the 16 that feature maps need). denoising: both sides
-    are blurred by VALUE px (a 64th of the resolution). SettingsError.
+    inpainting: what the mask [N|1, 1, R, R] leaves at 0 is hidden. colorization: colours are.
+    super-resolution: only VALUE px are looked at (a quarter of the resolution, but at least the 16 that
+    feature maps need). denoising: both sides are blurred by VALUE px (a 64th of the resolution).
+    SettingsError.
     """
     name, _, value = task.partition(":")
     if name not in TASKS:

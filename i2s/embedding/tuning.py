@@ -1,4 +1,4 @@
-"""Pivotal tuning (Roich, Mokady, Bermano, Cohen-Or 2021): the generator learns one photo, at a code that stays editable."""
+"""Pivotal tuning (Roich et al. 2021): the generator learns one photo, at a code where edits work."""
 
 import copy
 
@@ -17,8 +17,8 @@ from i2s.generators.base import Generator
 class Tuning(Stage):
     """A copy of the generator that learns to draw photo k of its code; the generator itself is left alone.
 
-    w_plus: [1, num_ws, w_dim]. noise: maps [1, 1, H, W], or [] for the stored ones. lpips: the weight of LPIPS in the
-    loss, if it has it.
+    w_plus: [1, num_ws, w_dim]. noise: maps [1, 1, H, W], or [] for the stored ones. lpips: the weight of
+    LPIPS in the loss, if it has it.
     """
 
     name = "tuning"
@@ -65,8 +65,8 @@ def tune(
 ) -> None:
     """Tune for photo k, of which alone the objective is, at the code and noise that the recorder holds.
 
-    `recorder.tuned[k]` are the weights, also when Ctrl-C ends it. When the loss is no number any more the photo keeps
-    its pivot: code and image from before.
+    `recorder.tuned[k]` are the weights, also when Ctrl-C ends it. When the loss is no number any more the
+    photo keeps its pivot: code and image from before.
     """
     row = slice(k, k + 1)
     noise = [maps[row] for maps in recorder.noise]

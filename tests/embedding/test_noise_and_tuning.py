@@ -1,4 +1,6 @@
-"""Noise maps and the generator as variables: what is returned draws the image that was seen, and nothing else changes."""
+"""Noise maps and the generator as variables: what is returned draws the image that was seen, and nothing else
+changes.
+"""
 
 import warnings
 
@@ -29,7 +31,9 @@ def run(generator, photos, **changes):
 
 @pytest.mark.parametrize("noise", [JOINT, AFTER])
 def test_the_noise_that_was_found_is_returned_and_draws_the_image(tmp_path, generator, noise):
-    """Defect 2: the noise of a copy is optimised, the code alone returned, and the image drawn with the old noise."""
+    """Defect 2: the noise of a copy is optimised, the code alone returned, and the image drawn with the old
+    noise.
+    """
     before = [n.clone() for n in generator.noise_maps()]
     result = run(generator, targets(generator), noise=noise)
     assert all(torch.equal(a, b) for a, b in zip(before, generator.noise_maps()))
