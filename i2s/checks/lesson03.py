@@ -5,17 +5,18 @@ import torch
 from i2s.checks.core import close, expect, expect_choice, expect_tensor, passed
 
 
-def check_smaller_mse(prediction, photo, moved, blurred) -> None:
-    """Exercise 3.1: which copy has the smaller MSE."""
-    distance = {name: (copy - photo).square().mean().item() for name, copy in {"moved": moved, "blurred": blurred}.items()}
+def check_smallest_mse(prediction, photo, copies) -> None:
+    """Exercise 3.1: which of the copies {name: image} has the smallest MSE."""
+    distance = {name: (copy - photo).square().mean().item() for name, copy in copies.items()}
     right = min(distance, key=distance.get)
-    other = "moved" if right == "blurred" else "blurred"
-    expect_choice(
-        prediction,
-        right=right,
-        wrong={other: f"it looks nearer, but its edges are elsewhere: pixel by pixel, the {right} copy is nearer."},
-    )
-    passed("pixel by pixel, what is off by two pixels is further away than what is blurred.")
+    why = {
+        "moved": "it looks nearly the same, but its edges are elsewhere, and each pixel beside an edge counts in full.",
+        "bent": "it looks nearly the same, but its edges are elsewhere, and each pixel beside an edge counts in full.",
+        "brighter": "nothing in it has moved, but every single pixel differs.",
+        "blurred": "it looks the worst, but does it differ by much at any single pixel?",
+    }
+    expect_choice(prediction, right=right, wrong={name: why.get(name, "") for name in copies if name != right})
+    passed(f"pixel by pixel, the {right} copy is the nearest.")
 
 
 def check_mse(mse) -> None:
@@ -23,11 +24,18 @@ def check_mse(mse) -> None:
     rng = torch.Generator().manual_seed(0)
     a, b = torch.rand(3, 3, 8, 8, generator=rng) * 2 - 1, torch.rand(3, 3, 8, 8, generator=rng) * 2 - 1
     a[1] = b[1]
-    found = expect_tensor(mse(a, b), "mse(images, target)", (3,), low=0.0,
-                          hint="One number for each image: the mean runs over dim=(1, 2, 3).")  # fmt: skip
+    found = expect_tensor(
+        mse(a, b),
+        "mse(images, target)",
+        (3,),
+        low=0.0,
+        hint="One number for each image: the mean runs over dim=(1, 2, 3).",
+    )
     wanted = ((a - b) / 2).square().mean(dim=(1, 2, 3))
     if close(found, 4 * wanted):
-        expect(False, "four times too large: the pixels were taken in [-1, 1]; in [0, 1] a difference is half as large.")
+        expect(
+            False, "four times too large: the pixels were taken in [-1, 1]; in [0, 1] differences are half as large."
+        )
     if close(found, 2 * wanted):
         expect(False, "twice too large: halve the difference before it is squared, not the square.")
     if close(found, wanted * 192):
@@ -36,6 +44,18 @@ def check_mse(mse) -> None:
         expect(False, "these are absolute differences: square them.")
     expect(close(found, wanted), "this is not the mean of the squared differences in [0, 1].")
     passed("0 for equal pictures, 1 for black against white.")
+
+
+def check_why_blur(answer) -> None:
+    """Exercise 3.3: why MSE draws blur where it is not sure; looks for the mean and for the several places only."""
+    long = isinstance(answer, str) and len(answer.split()) >= 12
+    expect(long, "write two or three sentences into the string `answer`.")
+    words = answer.lower()
+    mean = ("mean", "average", "between", "middle")
+    places = ("place", "position", "shift", "where", "edges", "moved", "possib", "several", "wrong")
+    expect(any(w in words for w in mean), "say which value is nearest to several numbers, by squared difference.")
+    expect(any(w in words for w in places), "say what is not known about the edge, and what a wrong guess costs.")
+    passed("the mean and the places are there; compare with the solution.")
 
 
 class _Net:
@@ -47,12 +67,17 @@ class _Net:
 
 
 def check_perceptual_loss(perceptual_loss) -> None:
-    """Exercise 3.3: four taps, each divided by its number of scalars, weighted and summed."""
+    """Exercise 3.4: four taps, each divided by its number of scalars, weighted and summed."""
     rng = torch.Generator().manual_seed(1)
     a, b = torch.randn(2, 3, 8, 8, generator=rng), torch.randn(2, 3, 8, 8, generator=rng)
     net, weights = _Net(), (1.0, 0.5, 2.0, 0.25)
-    found = expect_tensor(perceptual_loss(net, a, b, weights), "perceptual_loss(...)", (2,), low=0.0,
-                          hint="One number for each image, the taps summed: mean over dim=(1, 2, 3), sum over taps.")  # fmt: skip
+    found = expect_tensor(
+        perceptual_loss(net, a, b, weights),
+        "perceptual_loss(...)",
+        (2,),
+        low=0.0,
+        hint="One number for each image, the taps summed: mean over dim=(1, 2, 3), sum over taps.",
+    )
     squares = [(x - y).square() for x, y in zip(net.features(a), net.features(b))]
     means = [s.mean(dim=(1, 2, 3)) for s in squares]
     if close(found, sum(w * s.sum(dim=(1, 2, 3)) for w, s in zip(weights, squares))):
@@ -70,7 +95,7 @@ def check_perceptual_loss(perceptual_loss) -> None:
 
 
 def check_three_losses(three_losses) -> None:
-    """Exercise 3.4: three embeddings that differ in their weights only."""
+    """Exercise 3.5: three embeddings that differ in their weights only."""
     calls = []
 
     def embed(photo, mse_weight=1.0, tap_weights=(1.0, 1.0, 1.0, 1.0), **rest):
@@ -79,20 +104,23 @@ def check_three_losses(three_losses) -> None:
 
     options = {"steps": 7}
     found = three_losses(embed, "photo", options)
-    expect(isinstance(found, dict), 'return a dict with the keys "mse", "perceptual" and "both".')
-    missing = {"mse", "perceptual", "both"} - set(found)
+    expect(isinstance(found, dict), 'return a dict with the keys "pixels", "features" and "both".')
+    missing = {"pixels", "features", "both"} - set(found)
     expect(not missing, f"the dict has no {', '.join(sorted(missing))}.")
+    made = all(isinstance(k, int) and 0 <= k < len(calls) for k in found.values())
+    expect(made, "a value of the dict is not what `embed` returned: store its results as they are.")
     expect(all(rest == options for _, _, rest in calls), "pass **options on to every run, or they cannot be compared.")
     pixels, taps = ({name: calls[k][part] for name, k in found.items()} for part in (0, 1))
-    expect(pixels["mse"] > 0 and not any(taps["mse"]), '"mse" still has features: its tap_weights are (0, 0, 0, 0).')
-    expect(pixels["perceptual"] == 0, '"perceptual" still has pixels: its mse_weight is 0.')
-    expect(taps["perceptual"] == (1, 1, 1, 1), '"perceptual" uses all four taps with weight 1.')
+    expect(not any(taps["pixels"]), '"pixels" still has features: its tap_weights are (0, 0, 0, 0).')
+    expect(pixels["pixels"] == 1, '"pixels" has no pixels: its mse_weight is 1.')
+    expect(pixels["features"] == 0, '"features" still has pixels: its mse_weight is 0.')
+    expect(taps["features"] == (1, 1, 1, 1), '"features" uses all four taps with weight 1.')
     expect(pixels["both"] == 1 and taps["both"] == (1, 1, 1, 1), '"both" has weight 1 everywhere.')
     passed("three runs that differ in their loss only.")
 
 
 def check_range_factor(factor) -> None:
-    """Exercise 3.5: MSE in [-1, 1] against [0, 1]."""
+    """Exercise 3.6: MSE in [-1, 1] against [0, 1]."""
     expect(isinstance(factor, (int, float)), "set `factor` to a number.")
     expect(factor != 2, "2 is the factor of the difference; it is squared.")
     expect(factor not in (0.5, 0.25), "the other way round: the range gets larger, and so does the error.")
@@ -102,13 +130,13 @@ def check_range_factor(factor) -> None:
 
 
 def check_large_loss(cause) -> None:
-    """Exercise 3.6: why a loss is a hundred thousand times too large."""
+    """Exercise 3.7: why a loss is in the thousands, and its images soft."""
     expect_choice(
         cause,
         right="B",
         wrong={
-            "A": "the loss would be larger by 255 squared, 65025, and the image would be wrong as well.",
+            "A": "the images are in [0, 1] already; divided by 255 once more, the pixels would hardly count at all.",
             "C": "the paper's terms are squared norms: no root is taken.",
         },
     )
-    passed("3 x 256 x 256 is about two hundred thousand: divide by it.")
+    passed("3 x 256 x 256 is about two hundred thousand: so many times the weight that was meant.")

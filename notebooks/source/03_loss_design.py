@@ -15,11 +15,12 @@
 #
 # | | |
 # |---|---|
-# | **Goals** | say where MSE goes wrong; write both terms of the paper's loss; know what each feature map sees; choose weights; read LPIPS |
+# | **Goals** | say where MSE misleads and why; write both terms of the loss; know what each map sees; choose weights |
 # | **Before** | lesson 2 |
-# | **Time** | about 60 minutes; the cells take about a minute on a laptop |
+# | **Time** | about 60 minutes; the cells take about a minute and a half on a laptop |
+# | **You will see** | MSE prefer a face without eyes; what a network remembers of a photo; one face, three losses |
 #
-# ![The loss: generated image and photo are compared pixel by pixel, and by four feature maps of VGG-16](images/loss.svg)
+# ![The loss: image and photo are compared pixel by pixel, and by four feature maps of VGG-16](images/loss.svg)
 
 # %% tags=["nbval-ignore-output"]
 import torch
@@ -28,6 +29,10 @@ from skimage import data
 
 import i2s
 from i2s import checks, course
+from i2s.course.copies import bent, blurred, brighter, shifted
+from i2s.course.inversion import invert_features
+from i2s.course.reference import reference_lpips
+from i2s.losses import PixelMSE
 from i2s.metrics import psnr
 
 lab = course.setup()
@@ -35,25 +40,29 @@ generator = lab.generator
 photo = i2s.load_photos(data.astronaut()[15:195, 135:315], generator.resolution).to(lab.device)
 
 # %% [markdown]
-# ## 3.1 Where MSE lies
+# ## 3.1 Where MSE misleads
 #
-# The **mean squared error** (MSE) compares pixel by pixel: fast, simple, and blind to everything that is not at the same place. Here
-# are two changed copies of the photo: one is moved by two pixels, one is blurred.
+# The search of lesson 2 followed one number, the loss. What should it be? The simplest is the **mean squared
+# error**, [MSE](GLOSSARY.md#mse): the difference of each pixel from the pixel at the same place, squared, and the
+# mean of all.
+#
+# Here are four changed copies of the photo.
 
 # %%
-from torchvision.transforms.functional import gaussian_blur
-
-moved = F.pad(photo, (2, 0, 0, 0), mode="replicate")[..., : generator.resolution]
-blurred = gaussian_blur(photo, 9, 1.8)
-course.show(torch.cat([photo, moved, blurred]).cpu(), labels=["photo", "moved by 2 px", "blurred"], size=192)
+copies = {"moved": shifted(photo, 2), "bent": bent(photo), "brighter": brighter(photo), "blurred": blurred(photo)}
+course.show(torch.cat([photo, *copies.values()]).cpu(), labels=["photo", *copies], size=192)
 
 # %% [markdown]
-# ### Exercise 3.1 (predict, difficulty 1 of 3, 2 minutes): which is nearer?
+# Look closely: one is moved to the right by two pixels, one is bent a little as if drawn on rubber, one is
+# brighter. In the last one the eyes are gone.
 #
-# Which copy has the **smaller** MSE to the photo? Set `prediction` to `"moved"` or `"blurred"` before you run on.
+# ### Exercise 3.1 (predict, difficulty 1 of 3, 2 minutes): which is nearest?
 #
-# <details><summary>Hint 1</summary>Look along the edge of the collar: how many pixels change from black to white when it moves?</details>
-# <details><summary>Hint 2</summary>Blur changes many pixels a little. Squares punish a few large differences.</details>
+# Which of the four has the **smallest** MSE to the photo? Set `prediction` to its name before you run on.
+#
+# <details><summary>Hint 1</summary>Follow the edge of the hair: how many pixels turn from dark to light when it
+# moves?</details>
+# <details><summary>Hint 2</summary>Squares punish a few large differences more than many small ones.</details>
 
 # %%
 prediction = None
@@ -62,15 +71,16 @@ prediction = "blurred"
 ### END SOLUTION
 
 # %%
-checks.check_smaller_mse(prediction, photo, moved, blurred)
+checks.check_smallest_mse(prediction, photo, copies)
 
 # %% [markdown]
 # ### Exercise 3.2 (fill, difficulty 1 of 3, 5 minutes): MSE
 #
-# Given `images` and `target` [N, 3, H, W] in [-1, 1], return the mean squared difference of each image by itself, [N], with the pixels
-# taken in **[0, 1]**, as the ports of the paper do.
+# Given `images` and `target`, both [N, 3, H, W] in [-1, 1], return the MSE of each image by itself, a float
+# tensor [N], with the pixels taken in **[0, 1]**: 0 is equal, 1 is black against white.
 #
-# <details><summary>Hint 1</summary>From [-1, 1] to [0, 1]: (x + 1) / 2. What remains of it in a difference?</details>
+# <details><summary>Hint 1</summary>From [-1, 1] to [0, 1] it is (x + 1) / 2. What remains of that in a
+# difference?</details>
 # <details><summary>Hint 2</summary><code>.mean(dim=(1, 2, 3))</code> leaves one number for each image.</details>
 
 
@@ -85,17 +95,53 @@ def mse(images, target):
 checks.check_mse(mse)
 
 # %%
-for name, copy in {"moved": moved, "blurred": blurred}.items():
-    print(f"MSE of the {name} copy: {mse(copy, photo).item():.4f}")
+for name, copy in copies.items():
+    print(f"{name:8s} MSE {mse(copy, photo).item():.4f}")
 
 # %% [markdown]
-# A picture that is sharp and two pixels off counts as worse than one that has lost its eyes. A search that follows MSE alone
-# will prefer blur whenever it is not sure where an edge is.
+# To MSE, the copy without eyes is the best one. This is no accident. Suppose that a search does not yet know
+# where exactly a face is: it may be at any of five places. Which single image is nearest to all five?
+
+# %%
+five = torch.cat([shifted(photo, k) for k in (-4, -2, 0, 2, 4)])
+mean_image = five.mean(dim=0, keepdim=True)
+course.show(torch.cat([five, mean_image]).cpu(), labels=["-4", "-2", "0", "+2", "+4", "mean of the five"], size=128)
+
+# %%
+for name, guess in {"the sharp one in the middle": photo, "the mean of the five": mean_image}.items():
+    print(f"{name:27s} MSE to all five: {mse(guess.expand_as(five), five).mean().item():.4f}")
+
+# %% [markdown]
+# ### Exercise 3.3 (explain, difficulty 2 of 3, 4 minutes): why blur wins
 #
+# Write into the string `answer`, in two or three sentences: why does a search that follows MSE alone draw a
+# blurred edge when it is not sure where the edge is?
+#
+# <details><summary>Hint 1</summary>Which single number has the smallest mean squared difference to several
+# numbers?</details>
+# <details><summary>Hint 2</summary>A sharp edge at the wrong place is wrong by the full step between dark and
+# light.</details>
+
+# %%
+answer = ""
+### BEGIN SOLUTION
+answer = (
+    "A sharp edge at the wrong place is wrong by the full step between dark and light, and the square makes that dear. "
+    "The value with the smallest mean squared difference to all places that are possible is their mean, and the mean "
+    "of many shifted edges is a blurred edge."
+)
+### END SOLUTION
+
+# %%
+checks.check_why_blur(answer)
+
+# %% [markdown]
 # ## 3.2 What a perceptual network sees
 #
-# A network that has learned to name things has learned to look. The paper takes **VGG-16** and compares its *feature maps* after four layers.
-# Without network, this course uses a small stand-in with the same four taps; `lab.perceptual` says which one is at work.
+# A network that has learned to name what is in photos has learned to look. The paper takes
+# [VGG-16](GLOSSARY.md#vgg) and compares the [feature maps](GLOSSARY.md#feature-map) of four of its layers, the
+# **taps**. Without a connection the course uses a small stand-in with the same taps; the first cell of the lesson
+# said which one is at work.
 
 # %%
 with torch.no_grad():
@@ -104,26 +150,46 @@ names = ["conv1_1", "conv1_2", "conv3_2", "conv4_2"]
 for name, m in zip(names, maps):
     print(f"{name}: {m.shape[1]:3d} maps of {m.shape[2]} x {m.shape[3]}")
 
-# %%
-strongest = [m[0][m[0].flatten(1).std(dim=1).argsort(descending=True)[:6]] for m in maps]
-sheet = torch.cat([course.enlarged(m.cpu(), generator.resolution) for m in strongest])
-course.show_maps(sheet, labels=[name for name in names for _ in range(6)], columns=6, size=128)
+# %% [markdown]
+# The six liveliest maps of each tap, each from its smallest value (black) to its largest (white):
+
+# %% tags=["nbval-ignore-output"]
+lively = [m[0][m[0].flatten(1).std(dim=1).argsort(descending=True)[:6]] for m in maps]
+grey = torch.cat([course.enlarged(m.cpu(), generator.resolution) for m in lively])
+labels = [name if k == 0 else "" for name in names for k in range(6)]
+course.show_maps(grey, labels, columns=6, size=128, alt="Six feature maps of each tap: edges, then patches")
 
 # %% [markdown]
-# The first two taps hold edges and colours, pixel by pixel. The later ones are coarse: they tell *that* there is an eye rather than where
-# its edge runs, and that is why they forgive a shift.
+# In the first two taps the face is easy to see: they hold edges and colours, pixel by pixel. In conv4_2 a map has
+# only a few places, and each of them says *that* something is there rather than where its edge runs.
+#
+# What is lost on the way? `invert_features` forgets the photo and looks for pixels that give the same features
+# again, for each tap by itself. No generator takes part.
+
+# %% tags=["nbval-ignore-output"]
+remembered = invert_features(lab.perceptual, photo, steps=200)
+course.show(torch.cat([remembered, photo]).cpu(), labels=[*names, "photo"], size=192)
+
+# %% [markdown]
+# The first taps remember nearly everything. The deep ones remember where the eyes and the hair are, and forget
+# colours and fine texture: many pictures are the same to them.
+#
+# The paper adds up the squared differences of all four:
 #
 # $$L_{percept} = \sum_{j=1}^{4} \frac{\lambda_j}{N_j}\,\lVert F_j(G(w)) - F_j(I) \rVert^2$$
 #
-# $N_j$ is the number of scalars in map $j$, so that large maps do not outvote small ones.
+# $F_j$ is tap $j$, $G(w)$ the image, $I$ the photo, and $N_j$ the number of scalars in $F_j$, so that large maps
+# do not outvote small ones.
 #
-# ### Exercise 3.3 (fill, difficulty 2 of 3, 8 minutes): the perceptual loss
+# ### Exercise 3.4 (fill, difficulty 2 of 3, 8 minutes): the perceptual loss
 #
-# Given `net` (with `net.features(images)`, a list of four maps [N, C, H, W]), `images` and `target`, and four `weights`, return
-# the sum of the formula for each image by itself, [N].
+# Given are `net`, whose `net.features(images)` is a list of four maps [N, C, H, W]; `images` and `target`; and
+# four `weights`, the lambdas. Return the formula for each image by itself, a float tensor [N].
 #
-# <details><summary>Hint 1</summary>Squared difference, mean over C, H and W (that is the division by N_j), times the weight; then the sum over the taps.</details>
-# <details><summary>Hint 2</summary><code>zip(weights, net.features(images), net.features(target))</code></details>
+# <details><summary>Hint 1</summary>For each tap: squared difference, mean over C, H and W (that is the division
+# by N_j), times the weight. Then the sum over the taps.</details>
+# <details><summary>Hint 2</summary><code>zip(weights, net.features(images),
+# net.features(target))</code></details>
 
 
 # %%
@@ -137,45 +203,67 @@ def perceptual_loss(net, images, target, weights=(1.0, 1.0, 1.0, 1.0)):
 # %%
 checks.check_perceptual_loss(perceptual_loss)
 
-# %%
-single = torch.eye(4).tolist()
-with torch.no_grad():
-    for name, weights in zip(names + ["all four"], single + [[1.0] * 4]):
-        far = [perceptual_loss(lab.perceptual, copy, photo, weights).item() for copy in (moved, blurred)]
-        print(f"{name:8s} moved {far[0]:.3f}, blurred {far[1]:.3f}: nearer is", "moved" if far[0] < far[1] else "blurred")
-
 # %% [markdown]
-# ## 3.3 Each tap alone
-#
-# What does an embedding look like that follows one tap only? Five runs, each from the mean latent, the same number of steps.
+# Judge the four copies again, by both distances.
 
 # %% tags=["nbval-ignore-output"]
-options = {"generator": generator, "perceptual": lab.perceptual, "steps": 120, "progress": False}
-alone = [i2s.embed(photo, mse_weight=1.0, tap_weights=(0, 0, 0, 0), **options)]
-alone += [i2s.embed(photo, mse_weight=0.0, tap_weights=weights, **options) for weights in single]
-sheet = torch.cat([result.image for result in alone] + [photo.cpu()])
-course.show(sheet, labels=["MSE alone", *names, "photo"], size=160)
+labels = []
+for name, copy in copies.items():
+    features = perceptual_loss(lab.perceptual, copy, photo).item()
+    labels.append(f"{name}\nMSE {mse(copy, photo).item():.4f}\nfeatures {features:.2f}")
+course.show(torch.cat(list(copies.values())).cpu(), labels, size=192)
 
 # %% [markdown]
-# Compare the first with the others: MSE alone gets colours and large shapes right, and leaves the small ones soft. The deep taps find eyes
-# and mouth early, and care less for the exact colour.
+# Which copy is the worst now? And which tap changed the verdict? Take the moved copy and the blurred one, and
+# each tap alone:
+
+# %% tags=["nbval-ignore-output"]
+single = torch.eye(4).tolist()  # the weights (1, 0, 0, 0), (0, 1, 0, 0), ...
+for name, weights in zip([*names, "all four"], [*single, [1.0] * 4]):
+    far = {kind: perceptual_loss(lab.perceptual, copies[kind], photo, weights).item() for kind in ("moved", "blurred")}
+    print(f"{name:8s} moved {far['moved']:.2f}, blurred {far['blurred']:.2f}: nearer is", min(far, key=far.get))
+
+# %% [markdown]
+# The first taps judge as pixels do; they still compare place by place. The deep taps forgive a small shift and
+# miss the eyes.
 #
-# ### Exercise 3.4 (ablate, difficulty 2 of 3, 10 minutes): MSE, features, or both?
+# ## 3.3 Each tap alone, with the generator
 #
-# Embed `photo` three times with `**options`: pixels alone, features alone (all four weights 1), and both. Return a dict of three results with
-# the keys `"mse"`, `"perceptual"` and `"both"`.
+# Above, the pixels were free. Now the search moves a code, and the generator draws: what a tap does not ask for,
+# the generator fills in with what it knows of faces. Four searches, the same but for the tap.
+
+# %% tags=["nbval-ignore-output"]
+options = {"generator": generator, "perceptual": lab.perceptual, "steps": 150, "progress": False}
+alone = [i2s.embed(photo, mse_weight=0.0, tap_weights=weights, **options) for weights in single]
+
+# %% tags=["nbval-ignore-output"]
+course.show(torch.cat([result.image for result in alone] + [photo.cpu()]), labels=[*names, "photo"], size=192)
+
+# %% [markdown]
+# Compare them with the row of free pixels above. Which ones have her colours, which ones a clear mouth and eyes?
+# No tap does all of it, and that is why the paper takes four.
 #
-# <details><summary>Hint 1</summary>A weight of 0 leaves a term out.</details>
-# <details><summary>Hint 2</summary><code>mse_weight=0.0</code> with <code>tap_weights=(1, 1, 1, 1)</code> is features alone.</details>
+# ## 3.4 Pixels, features, or both?
+#
+# ### Exercise 3.5 (ablate, difficulty 2 of 3, 10 minutes): leave a term out
+#
+# Embed `photo` three times by `embed(photo, mse_weight=..., tap_weights=..., **options)`: with pixels alone, with
+# features alone, and with both, every weight being 1 where it is not 0. Return the results in a dict with the
+# keys `"pixels"`, `"features"` and `"both"`. (`embed` is handed in, so that the check can watch how you call it.)
+#
+# <details><summary>Hint 1</summary>A weight of 0 leaves a term out; <code>tap_weights</code> are four
+# numbers.</details>
+# <details><summary>Hint 2</summary><code>embed(photo, mse_weight=0, tap_weights=(1, 1, 1, 1), **options)</code>
+# is features alone.</details>
 
 
 # %%
 def three_losses(embed, photo, options):
     ### BEGIN SOLUTION
     return {
-        "mse": embed(photo, mse_weight=1.0, tap_weights=(0, 0, 0, 0), **options),
-        "perceptual": embed(photo, mse_weight=0.0, tap_weights=(1, 1, 1, 1), **options),
-        "both": embed(photo, mse_weight=1.0, tap_weights=(1, 1, 1, 1), **options),
+        "pixels": embed(photo, mse_weight=1, tap_weights=(0, 0, 0, 0), **options),
+        "features": embed(photo, mse_weight=0, tap_weights=(1, 1, 1, 1), **options),
+        "both": embed(photo, mse_weight=1, tap_weights=(1, 1, 1, 1), **options),
     }
     ### END SOLUTION
 
@@ -184,27 +272,52 @@ def three_losses(embed, photo, options):
 checks.check_three_losses(three_losses)
 
 # %% tags=["nbval-ignore-output"]
+options["steps"] = 250
 results = three_losses(i2s.embed, photo, options)
-sheet = torch.cat([r.image for r in results.values()] + [photo.cpu()])
-course.show(sheet, labels=[*results, "photo"], size=192)
 
-# %% tags=["nbval-ignore-output"]
-with torch.no_grad():
-    for name, r in results.items():
-        far = perceptual_loss(lab.perceptual, r.image.to(lab.device), photo).item()
-        print(f"{name:10s} PSNR {psnr(r.image, photo.cpu()).item():.1f} dB, perceptual distance {far:.3f}")
+
+def report(results):
+    """What each result has reached, by both distances."""
+    for name, result in results.items():
+        features = perceptual_loss(lab.perceptual, result.image.to(lab.device), photo).item()
+        print(f"{name:12s} PSNR {psnr(result.image, photo.cpu()).item():.1f} dB, features {features:.2f}")
+
+
+report(results)
+course.show(torch.cat([r.image for r in results.values()] + [photo.cpu()]), labels=[*results, "photo"], size=192)
 
 # %% [markdown]
-# ## 3.4 Weights, and a range that multiplies them
+# [PSNR](GLOSSARY.md#psnr) is MSE on a logarithmic scale; higher is closer. Compare the rows by both numbers: what
+# does a search by pixels alone win in pixels, and what does it lose in features? And look at eyes and mouth: it
+# leaves the small things soft, as section 3.1 promised. The paper found the same, and concludes that MSE alone is
+# not enough.
 #
-# The paper sets all $\lambda$ to 1. But 1 of what? The same formula gives other numbers when the pixels are taken in another range.
+# Features alone and both look much alike. Why?
+
+# %% tags=["nbval-ignore-output"]
+course.bars({term: values[-1, 0].item() for term, values in results["both"].history.items()}, "part of the last loss")
+
+# %% [markdown]
+# ## 3.5 Weights, and the range behind them
 #
-# ### Exercise 3.5 (predict, difficulty 1 of 3, 3 minutes): from [0, 1] to [-1, 1]
+# All $\lambda$ are 1, and still the pixel term is nearly nothing: 1 of what? Pixels in [0, 1] differ by little,
+# and their squares by less. Raise the weight of the pixels and see at what size it starts to matter.
+
+# %% tags=["nbval-ignore-output"]
+weighted = {"weight 1": results["both"]}
+for weight in (30, 1000):
+    weighted[f"weight {weight}"] = i2s.embed(photo, mse_weight=weight, **options)
+report(weighted)
+course.show(torch.cat([r.image for r in weighted.values()] + [photo.cpu()]), labels=[*weighted, "photo"], size=192)
+
+# %% [markdown]
+# ### Exercise 3.6 (predict, difficulty 1 of 3, 3 minutes): from [0, 1] to [-1, 1]
 #
-# By which factor does the MSE grow when both pictures are taken in [-1, 1] instead of [0, 1]? Set `factor`.
+# Some ports of the paper take the pixels in [0, 1], others in [-1, 1]. By which factor is the MSE larger in [-1,
+# 1]? Set `factor` to a number.
 #
 # <details><summary>Hint 1</summary>A difference of 0.1 becomes a difference of 0.2.</details>
-# <details><summary>Hint 2</summary>And it is squared.</details>
+# <details><summary>Hint 2</summary>And then it is squared.</details>
 
 # %%
 factor = None
@@ -216,27 +329,27 @@ factor = 4
 checks.check_range_factor(factor)
 
 # %%
-from i2s.losses import PixelMSE
-
 for pixel_range in [(0, 1), (-1, 1)]:
     term = PixelMSE(pixel_range=pixel_range)
-    print(pixel_range, f"{term(blurred, term.prepare(photo))['mse'].item():.4f}")
+    print(pixel_range, f"{term(copies['blurred'], term.prepare(photo))['mse'].item():.4f}")
 
 # %% [markdown]
-# So two ports with "$\lambda_{mse} = 1$" can follow different losses. The public text does not settle the range, nor whether VGG's input is
-# normalised, nor if the maps are taken before or after the ReLU: `i2s` has a switch for each, and says its defaults.
+# So two ports that both say "$\lambda_{mse} = 1$" may follow different losses. The paper's text settles neither
+# the range, nor whether VGG's input is normalised, nor if the maps are taken before or after the ReLU. `i2s` has
+# a switch for each and names its defaults.
 #
-# ### Exercise 3.6 (diagnose, difficulty 2 of 3, 5 minutes): a loss of 100000
+# ### Exercise 3.7 (diagnose, difficulty 2 of 3, 5 minutes): a loss of thousands
 #
-# A student's loss is about a hundred thousand times larger than in the paper's reports; the image is right, but a learning-rate schedule that
-# depends on the loss value stops at once. The code is `((images - target) ** 2).sum()`. Set `cause` to `"A"`, `"B"` or `"C"`.
+# A student writes the pixel term as `((images - target) ** 2).sum()`, for images of 256 px in [0, 1], and adds
+# the perceptual loss as in the paper. The loss is in the thousands, and the images are as soft as those of pixels
+# alone. Why? Set `cause` to one of the letters.
 #
-# - **A** the images should be divided by 255
-# - **B** the division by N, the number of scalars, is missing
+# - **A** the pixels should be divided by 255
+# - **B** the division by $N$, the number of scalars, is missing, so the pixels outvote the features
 # - **C** the square root is missing
 #
 # <details><summary>Hint 1</summary>How many numbers has an image of 3 x 256 x 256?</details>
-# <details><summary>Hint 2</summary>Read the formula for L again, letter by letter.</details>
+# <details><summary>Hint 2</summary>Read the formula again: what stands below each lambda?</details>
 
 # %%
 cause = None
@@ -248,40 +361,54 @@ cause = "B"
 checks.check_large_loss(cause)
 
 # %% [markdown]
-# ## 3.5 LPIPS, the reference
+# ## 3.6 LPIPS, the reference
 #
-# **LPIPS** (Zhang et al. 2018) asks the same question with two refinements: each pixel's features are scaled to length 1, so that contrast does not matter, and
-# the channels are weighted as people judged thousands of pairs. The package `lpips` fetches networks and weights; without network we
-# look at the formula on our own features, with all weights equal.
+# **LPIPS** (Zhang et al. 2018) asks the same question with two refinements. The features of each place are scaled
+# to length 1, so that contrast counts for less; and the channels are weighted so that the distance agrees with
+# what people said of thousands of pairs. Its formula, on our own features and with all channels weighted alike:
+
 
 # %%
-def lpips_like(net, images, target):
-    """Squared difference of the features, each pixel's scaled to length 1; the mean over places, the sum over taps."""
-    total = 0
-    for a, b in zip(net.features(images), net.features(target)):
-        total = total + (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(dim=1).mean(dim=(1, 2))
-    return total
+def lpips_formula(net, images, target):
+    """Features of length 1 at each place; squared difference, mean over the places, sum over the taps: [N]."""
+    pairs = zip(net.features(images), net.features(target))
+    return sum((F.normalize(a) - F.normalize(b)).square().sum(dim=1).mean(dim=(1, 2)) for a, b in pairs)
 
-
-with torch.no_grad():
-    for name, copy in {"moved": moved, "blurred": blurred, "half the contrast": photo / 2}.items():
-        far = [f(lab.perceptual, copy, photo).item() for f in (perceptual_loss, lpips_like)]
-        print(f"{name:18s} perceptual loss {far[0]:.3f}, LPIPS-like {far[1]:.3f}, MSE {mse(copy, photo).item():.4f}")
 
 # %% [markdown]
+# The original needs a network that must be fetched once. If it is not on this machine, the next cell says so, and
+# the column stays empty.
+
+# %% tags=["nbval-ignore-output"]
+original = reference_lpips()
+print(f"{'':14s}  features  formula  LPIPS")
+for name, copy in (copies | {"half contrast": photo / 2}).items():
+    ours = [f(lab.perceptual, copy, photo).item() for f in (perceptual_loss, lpips_formula)]
+    theirs = f"{original(copy, original.prepare(photo))['lpips'].item():7.2f}" if original else "      -"
+    print(f"{name:14s} {ours[0]:9.2f} {ours[1]:8.2f} {theirs}")
+
+# %% [markdown]
+# Compare the last row with the others, in both columns: the scaling to length 1 forgives a loss of contrast.
+# LPIPS is the usual judge of embeddings; `i2s.losses.LPIPS` puts it into the loss too, as later methods do.
+#
 # ## What you have seen
 #
-# - [MSE](GLOSSARY.md#mse) punishes a small shift more than a loss of detail. The [perceptual loss](GLOSSARY.md#perceptual-loss) compares
-#   [feature maps](GLOSSARY.md#feature-map) of [VGG](GLOSSARY.md#vgg), early ones for edges, late ones for things.
-# - Weights mean nothing without the range and the normalisation they go with.
-# - [LPIPS](GLOSSARY.md#lpips) is the same idea, fitted to what people say.
+# - [MSE](GLOSSARY.md#mse) prefers the mean of what is possible, which is blur, to something sharp a little off
+#   its place.
+# - The [perceptual loss](GLOSSARY.md#perceptual-loss) compares [feature maps](GLOSSARY.md#feature-map): early
+#   taps see edges and colours at their place, deep ones see what is there, roughly where.
+# - A weight means nothing without the range and the number of scalars that go with it.
+# - [LPIPS](GLOSSARY.md#lpips) is the same idea, fitted to the judgement of people.
 #
 # **Ask yourself**
 #
-# <details><summary>Why is the sum of squares divided by the number of scalars?</summary>So that each map counts the same whatever its size, and
-# the same weight means the same at every resolution.</details>
-# <details><summary>Which tap would you drop first, and what would you lose?</summary>Without conv4_2 there is less to pull eyes and mouth into place from
-# afar; without conv1_1, fine edges and colours are vaguer.</details>
-# <details><summary>Can two pictures with perceptual distance 0 differ?</summary>In principle yes: a network forgets things. The pixel term closes that hole.</details>
+# <details><summary>Why is each sum of squares divided by its number of scalars?</summary>So that a map counts by
+# its weight and not by its size, and a weight means the same at every resolution.</details>
+# <details><summary>Which tap would you miss first, and why?</summary>Without conv4_2 nothing pulls eyes and mouth
+# into place from afar; without conv1_1 and conv1_2 colours and fine edges are vague, as the inversions
+# show.</details>
+# <details><summary>Can two different pictures have a perceptual distance of nearly 0?</summary>Yes, a network
+# forgets things: the inversion of conv4_2 is one such picture, for that tap. The pixel term closes this
+# hole.</details>
 #
 # **Next:** [lesson 4](04_optimization.ipynb): the search itself.

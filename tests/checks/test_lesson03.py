@@ -8,7 +8,9 @@ from i2s.checks.core import CheckFailed
 
 DIMS = (1, 2, 3)
 PHOTO = torch.zeros(1, 3, 8, 8)
-COPIES = (PHOTO, PHOTO + 0.5, PHOTO + 0.1)  # "moved" is further away than "blurred"
+COPIES = (PHOTO, {"moved": PHOTO + 0.5, "bent": PHOTO + 0.4, "brighter": PHOTO + 0.3, "blurred": PHOTO + 0.1})
+BLUR = "The edge may be at several places; the mean of them all has the smallest squared error, and that is a "
+"blurred edge."
 
 
 def squares(net, a, b):
@@ -19,7 +21,7 @@ def perceptual(net, a, b, weights):
     return sum(w * s.mean(dim=DIMS) for w, s in zip(weights, squares(net, a, b)))
 
 
-def runs(mse=(1, 0, 1), taps=((0,) * 4, (1,) * 4, (1,) * 4), names=("mse", "perceptual", "both"), keep=True):
+def runs(mse=(1, 0, 1), taps=((0,) * 4, (1,) * 4, (1,) * 4), names=("pixels", "features", "both"), keep=True):
     def three_losses(embed, photo, options):
         rest = options if keep else {}
         return {n: embed(photo, mse_weight=m, tap_weights=t, **rest) for n, m, t in zip(names, mse, taps)}
@@ -28,32 +30,55 @@ def runs(mse=(1, 0, 1), taps=((0,) * 4, (1,) * 4, (1,) * 4), names=("mse", "perc
 
 
 SOLUTIONS = {
-    "smaller_mse": ("blurred", *COPIES),
+    "smallest_mse": ("blurred", *COPIES),
     "mse": (lambda a, b: ((a - b) / 2).square().mean(dim=DIMS),),
+    "why_blur": (BLUR,),
     "perceptual_loss": (perceptual,),
     "three_losses": (runs(),),
     "range_factor": (4,),
     "large_loss": ("B",),
 }
 MISTAKES = [
-    ("smaller_mse", (None, *COPIES), "no answer"),
-    ("smaller_mse", ("moved", *COPIES), "edges are elsewhere"),
-    ("smaller_mse", ("both", *COPIES), "not one of"),
+    ("smallest_mse", (None, *COPIES), "no answer"),
+    ("smallest_mse", ("moved", *COPIES), "edges are elsewhere"),
+    ("smallest_mse", ("bent", *COPIES), "edges are elsewhere"),
+    ("smallest_mse", ("brighter", *COPIES), "every single pixel"),
+    ("smallest_mse", ("both", *COPIES), "not one of"),
+    ("smallest_mse", ("blurred", PHOTO, COPIES[1] | {"bent": PHOTO}), "at any single pixel"),
     ("mse", (lambda a, b: None,), "no value"),
     ("mse", (lambda a, b: ((a - b) / 2).square().mean(),), "one number for each|One number"),
     ("mse", (lambda a, b: (a - b).square().mean(dim=DIMS),), "four times"),
     ("mse", (lambda a, b: (a - b).square().mean(dim=DIMS) / 2,), "twice too large"),
     ("mse", (lambda a, b: ((a - b) / 2).square().sum(dim=DIMS),), "sum of the squares"),
     ("mse", (lambda a, b: ((a - b) / 2).abs().mean(dim=DIMS),), "absolute"),
+    ("why_blur", ("",), "sentences"),
+    (
+        "why_blur",
+        ("Because the loss is the smallest there and so the search goes down to it and stays.",),
+        "nearest to several",
+    ),
+    (
+        "why_blur",
+        ("A blurred picture is the mean, which is always a little better than any of the others is.",),
+        "not known",
+    ),
     ("perceptual_loss", (lambda *a: None,), "no value"),
     ("perceptual_loss", (lambda n, a, b, w: perceptual(n, a, b, w).sum(),), "shape"),
     ("perceptual_loss", (lambda n, a, b, w: sum(v * s.sum(dim=DIMS) for v, s in zip(w, squares(n, a, b))),), "N_j"),
     ("perceptual_loss", (lambda n, a, b, w: perceptual(n, a, b, (1, 1, 1, 1)),), "weights are not used"),
     ("perceptual_loss", (lambda n, a, b, w: perceptual(n, a, b, w) / 4,), "mean over the taps"),
     ("perceptual_loss", (lambda n, a, b, w: w[-1] * squares(n, a, b)[-1].mean(dim=DIMS),), "only one tap"),
-    ("perceptual_loss", (lambda n, a, b, w: sum(v * s.mean(dim=DIMS).sqrt() for v, s in zip(w, squares(n, a, b))),), "root"),
+    (
+        "perceptual_loss",
+        (lambda n, a, b, w: sum(v * s.mean(dim=DIMS).sqrt() for v, s in zip(w, squares(n, a, b))),),
+        "root",
+    ),
     ("three_losses", (lambda *a: None,), "dict"),
-    ("three_losses", (runs(names=("mse", "perceptual", "all")),), "no both"),
+    ("three_losses", (runs(names=("pixels", "features", "all")),), "no both"),
+    ("three_losses", (lambda *a: {"pixels": None, "features": None, "both": None},), "returned"),
+    ("three_losses", (runs(mse=(0, 0, 1)),), "has no pixels"),
+    ("three_losses", (runs(taps=((0,) * 4, (1, 1, 0, 0), (1,) * 4)),), "all four taps"),
+    ("three_losses", (runs(mse=(1, 0, 2)),), "weight 1 everywhere"),
     ("three_losses", (runs(taps=((1,) * 4,) * 3),), "still has features"),
     ("three_losses", (runs(mse=(1, 1, 1)),), "still has pixels"),
     ("three_losses", (runs(keep=False),), "options"),
@@ -64,7 +89,7 @@ MISTAKES = [
     ("large_loss", (None,), "no answer"),
     ("large_loss", ("A",), "255"),
     ("large_loss", ("C",), "no root"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
