@@ -56,9 +56,8 @@ class LPIPS:
 
 
 def _unit(x: Tensor) -> Tensor:
-    # eps before the division and, unlike in the package, within the root: a place where all channels are 0 would
-    # otherwise have an infinite slope, and the gradient of the whole image would be NaN
-    return x / ((x.square().sum(dim=1, keepdim=True) + 1e-20).sqrt() + 1e-10)
+    # vector_norm has slope 0 at 0; the root of a sum of squares has an infinite one, and NaN is what becomes of it
+    return x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + 1e-10)
 
 
 def load_lpips(net: str = "vgg") -> torch.nn.Module:
