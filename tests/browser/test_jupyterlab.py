@@ -1,0 +1,135 @@
+"""The explorers in a real browser: headless Chromium on a real JupyterLab, arrow keys on each slider."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+# words of console errors that are the browser's or the server's own, not the notebook's
+HARMLESS = ("favicon", "service-worker", "workspaces", "/lsp/", "jupyterlab/extensions", "announcements", "404")
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="needs Chromium and its driver: apt install chromium chromium-driver"
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab whose folder holds lessons 0 and 5, solutions inside."""
+    folder = tmp_path_factory.mktemp("lab")
+    for name in ("00_start_here", "05_editing"):
+        notebook = nbformat.read(NOTEBOOKS / "solutions" / f"{name}.ipynb", as_version=4)
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    settings = folder / ".settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    # all cells in the page, also those out of sight
+    (settings / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": "none"}))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser", f"--port={port}"]
+    command += ["--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}"]
+    command += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    environment = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"), "JUPYTER_CONFIG_DIR": str(folder / ".c")}
+    with open(folder / "server.log", "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            pytest.fail((folder / "server.log").read_text()[-2000:])
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+@pytest.fixture
+def browser():
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,1600"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def wait(condition, seconds, what):
+    """The first true value of `condition()`."""
+    end = time.time() + seconds
+    while time.time() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.5)
+    pytest.fail(f"after {seconds} s still waiting for {what}")
+
+
+def run_all(browser, address, name):
+    """Open a notebook and run all its cells; returns when the last one has its number."""
+    browser.get(f"{address}/lab/tree/{name}.ipynb?reset")
+    wait(lambda: browser.execute_script("return !!(window.jupyterapp && document.querySelector('.jp-Notebook .jp-CodeCell'))"), 90, name)
+    ready = "const p = window.jupyterapp.shell.currentWidget; const k = p && p.sessionContext && p.sessionContext.session;" \
+            "return !!(k && k.kernel && k.kernel.status === 'idle')"  # fmt: skip
+    wait(lambda: browser.execute_script(ready), 90, "the kernel")
+    browser.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    prompts = "return [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent)"
+    done = lambda: all(text.strip("[]: ").isdigit() for text in browser.execute_script(prompts))
+    wait(done, 400, f"{name} to run: {browser.execute_script(prompts)}")
+
+
+def severe(browser):
+    """Errors in the console that are not the server's own."""
+    logs = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    return [message for message in logs if not any(word in message for word in HARMLESS)]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name, sliders", [("00_start_here", 1), ("05_editing", 2)])
+def test_an_arrow_key_on_each_slider_changes_its_image(lab, browser, name, sliders):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    run_all(browser, lab, name)
+    text = browser.find_element(By.CSS_SELECTOR, ".jp-Notebook").text
+    assert "Loading widget" not in text and "Traceback" not in text and "Error displaying widget" not in text
+    handles = wait(lambda: browser.find_elements(By.CSS_SELECTOR, ".jp-OutputArea .widget-slider .noUi-handle"), 60, "sliders")
+    assert len(handles) == sliders
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for number, handle in enumerate(handles):
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", handle)
+        area = handle.find_element(By.XPATH, "./ancestor::div[contains(@class, 'jp-OutputArea-output')]")
+        image = area.find_element(By.CSS_SELECTOR, "img.widget-image")
+        before = image.get_attribute("src")
+        browser.save_screenshot(str(SCREENSHOTS / f"{name}-slider-{number}-before.png"))
+        handle.send_keys(Keys.ARROW_RIGHT)
+        wait(lambda: image.get_attribute("src") != before, 30, "the image to change")  # noqa: B023
+        time.sleep(0.5)
+        browser.save_screenshot(str(SCREENSHOTS / f"{name}-slider-{number}-after.png"))
+        assert browser.execute_script("return arguments[0].naturalWidth", image) > 100
+    assert severe(browser) == []
