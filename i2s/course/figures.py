@@ -116,6 +116,7 @@ def bars(
     figure, axes = _axes(size)
     drawn = axes.bar(list(values), list(values.values()), color=COLOURS[0], width=0.6)
     axes.bar_label(drawn, fmt="%.3g", padding=2)
+    axes.margins(y=0.12)  # room for the numbers
     axes.set(xlabel=xlabel, ylabel=ylabel)
     return _drawn(figure, alt or f"{ylabel}: " + ", ".join(f"{name} {value:.3g}" for name, value in values.items()))
 
