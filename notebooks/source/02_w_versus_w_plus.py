@@ -70,7 +70,8 @@ checks.check_numbers_in_w_plus(official, ours, generator)
 # %%
 z = generator.sample_z(1, seed=6)
 with torch.no_grad():
-    print("mapping(2 z) equals mapping(z):", torch.allclose(generator.mapping(2 * z), generator.mapping(z), atol=1e-5))
+    once, twice = generator.mapping(z), generator.mapping(2 * z)
+print("mapping(2 z) equals mapping(z):", torch.allclose(twice, once, atol=1e-5))
 
 # %% [markdown]
 # ## 2.2 One photo in each
@@ -168,8 +169,10 @@ for name, image in zip(["Z", "W", "W+"], images):
 #
 # A port of the paper searches "W" like this, and reports that W comes as close to photos as W+ does:
 #
-# ```python w = generator.w_mean.repeat(1, generator.num_ws, 1).requires_grad_()      # [1, num_ws, w_dim] adam =
-# torch.optim.Adam([w]) ```
+# ```python
+# w = generator.w_mean.repeat(1, generator.num_ws, 1).requires_grad_()      # [1, num_ws, w_dim]
+# adam = torch.optim.Adam([w])
+# ```
 #
 # What is wrong? Set `cause` to one of the letters.
 #
@@ -215,7 +218,7 @@ things_w_plus = i2s.embed(things, space="w+", **options)
 names = ["face", "cat", "cup"]
 rows = [photo.cpu(), things, in_w.image, things_w.image, in_w_plus.image, things_w_plus.image]
 labels = names + [f"{n} in W" for n in names] + [f"{n} in W+" for n in names]
-course.show(torch.cat(rows), labels, columns=3, size=160)
+course.show(torch.cat(rows), labels, columns=3, size=192)
 
 # %% [markdown]
 # W has one vector for all layers, and what it draws keeps something of a face. W+ draws the cat and the cup: with
@@ -247,7 +250,7 @@ wide = torch.cat([in_w_plus.w_plus, things_w_plus.w_plus]).to(lab.device)  # [3,
 with torch.no_grad():
     before, after = generator.synthesis(wide).cpu(), generator.synthesis(same_rows(wide)).cpu()
 labels = [f"{n} in W+" for n in names] + [f"{n}, rows averaged" for n in names]
-course.show(torch.cat([before, after]), labels, columns=3, size=160)
+course.show(torch.cat([before, after]), labels, columns=3, size=192)
 
 # %% [markdown]
 # Is there a cat left in the lower row, or a cup? What is gone was told to single layers, each something else.
@@ -255,23 +258,35 @@ course.show(torch.cat([before, after]), labels, columns=3, size=160)
 #
 # ## 2.4 How ordinary is a code?
 #
-# Measure it. The first idea is the plain distance to the [mean latent](GLOSSARY.md#mean-latent), averaged over
-# rows and numbers, with random faces for comparison.
+# Measure it. First, all codes in one place, with 500 random faces for comparison:
 
 # %% tags=["nbval-ignore-output"]
 narrow = torch.cat([in_w.w_plus, things_w.w_plus]).to(lab.device)
 with torch.no_grad():
-    codes = {"random faces": generator.mapping(generator.sample_z(500, seed=2)), "face, Z": generator.mapping(found_z)}
+    codes = {"random faces": generator.mapping(generator.sample_z(500, seed=2))}
+    codes["face, Z"] = generator.mapping(found_z)
 for k, name in enumerate(names):
-    codes |= {f"{name}, W": narrow[k : k + 1], f"{name}, W+": wide[k : k + 1]}
-from_mean = {name: (c - generator.w_mean).square().mean(dim=(1, 2)).sqrt().median().item() for name, c in codes.items()}
-print(f"the furthest is {max(from_mean.values()) / from_mean['random faces']:.1f} times as far as a random face")
-course.bars(from_mean, "distance to the mean", size=(8, 3))
+    codes[f"{name}, W"], codes[f"{name}, W+"] = narrow[k : k + 1], wide[k : k + 1]
 
 # %% [markdown]
-# By this measure even a cup is nearly a face. But is a step of the same length equally unusual in every
-# direction? Look at how far random codes spread along each of W's principal directions, from the widest to the
-# narrowest.
+# The first idea is the plain distance to the [mean latent](GLOSSARY.md#mean-latent): the root of the mean square
+# of all differences. Of the random faces the plot shows the median.
+
+
+# %% tags=["nbval-ignore-output"]
+def from_mean(w_plus):
+    """How far each code is from the mean latent: [N]."""
+    return (w_plus - generator.w_mean).square().mean(dim=(1, 2)).sqrt()
+
+
+far = {name: from_mean(code).median().item() for name, code in codes.items()}
+print(f"the furthest is {max(far.values()) / far['random faces']:.1f} times as far as a random face")
+course.bars(far, "distance to the mean", size=(8, 3))
+
+# %% [markdown]
+# By this measure a cup is not much stranger than a face. But is a step of the same length equally unusual in
+# every direction? Look at how far random codes spread along each of W's principal directions, from the widest to
+# the narrowest.
 
 # %% tags=["nbval-ignore-output"]
 statistics = latent_statistics(generator)
@@ -307,21 +322,23 @@ def strangeness(w_plus, statistics):
 checks.check_strangeness(strangeness)
 
 # %% tags=["nbval-ignore-output"]
-course.bars({name: strangeness(c, statistics).median().item() for name, c in codes.items()}, "strangeness", size=(8, 3))
+strange = {name: strangeness(code, statistics).median().item() for name, code in codes.items()}
+course.bars(strange, "strangeness", size=(8, 3))
 
 # %% [markdown]
-# The code found in Z is as ordinary as random ones: it comes out of the mapping network like them. In W and in W+
-# nothing holds the search there. It goes wherever the loss falls, above all along directions that faces do not
-# use.
+# Compare with the random faces. The code found in Z is ordinary, because it comes out of the mapping network as
+# they do. A search in W or W+ may take any vector, whether some $z$ leads to it or not. It goes wherever the loss
+# falls, above all along directions that faces do not use: in the diagram above, it leaves the bent region. What W
+# keeps, even so, is the agreement of the rows.
 #
 # So a term that pulls back is worth a try: `p_norm_weight` adds the square of this strangeness to the loss, with
-# the weight that Zhu et al. give, 0.001.
+# the weight that Zhu et al. give, 0.001. What does it cost?
 
 # %% tags=["nbval-ignore-output"]
 pulled = i2s.embed(photo, space="w+", p_norm_weight=0.001, **options)
 for name, result in {"without": in_w_plus, "with": pulled}.items():
-    strange = strangeness(result.w_plus.to(lab.device), statistics).item()
-    print(f"{name:8s} the term: strangeness {strange:4.1f}, PSNR {psnr(result.image, photo.cpu()).item():.1f} dB")
+    value = strangeness(result.w_plus.to(lab.device), statistics).item()
+    print(f"{name:8s} strangeness {value:4.1f}, PSNR {psnr(result.image, photo.cpu()).item():.1f} dB")
 course.show(torch.cat([in_w_plus.image, pulled.image, photo.cpu()]), ["without", "with", "photo"], size=192)
 
 # %% [markdown]
@@ -338,9 +355,9 @@ with torch.no_grad():
     one, other = generator.mapping(generator.sample_z(2, seed=40), truncation_psi=0.7).cpu()
 walks = {"random faces": (one, other), "photo to face": (face, other), "cat to cup": (cat_code, cup_code)}
 with torch.no_grad():
-    frames = torch.cat([generator.synthesis(i2s.morph(a, b, lam).to(lab.device)).cpu() for a, b in walks.values()])
+    rows = [generator.synthesis(i2s.morph(a, b, lam).to(lab.device)) for a, b in walks.values()]
 labels = [name if k == 0 else f"{k / 5:.1f}" for name in walks for k in range(6)]
-course.show(frames, labels, columns=6, size=144)
+course.show(torch.cat(rows).cpu(), labels, columns=6, size=144)
 
 # %% [markdown]
 # Go through the rows. In the first, both ends are codes of W, and the stops are faces of nobody. The second
