@@ -176,7 +176,8 @@ checks.check_update(update)
 #
 # **Return:** `code`, of shape `[1, num_ws, w_dim]`, without gradients (`detach()`); and `losses`, a list of
 # `steps + 1` floats: entry `k` is the loss of the code after `k` updates. So the last code is compared too, but
-# updated no more.
+# updated no more. Most of what follows calls `find`: if you are still stuck after the hints, copy it from
+# `solutions/04_optimization.ipynb` and read on.
 #
 # <details><summary>Hint 1</summary>Go round <code>steps + 1</code> times. Each time: generate, compare, append,
 # and update unless it is the last time.</details>
