@@ -23,14 +23,16 @@ class EmbedResult:
     """Codes, images and history of N embedded photos.
 
     w_plus: [N, num_ws, w_dim], float32. image: [N, 3, R, R], what the generator draws of it, about [-1, 1].
-    target: [N, 3, R, R], the photos. noise: the maps that were used: the stored ones, [H, W], or, where they
-    were searched for, those of each photo, [N, 1, H, W]. history: {term: [steps + 1, N]}, the loss of the
-    code before each update and of the last; where a further stage starts, by its loss. snapshot_steps,
-    snapshots: some codes on the way, [S, N, num_ws, w_dim]; frames: their images as uint8 [S, N, 3, r, r], r
-    at most 256. stopped: why it ended early, or "". photo_steps: updates of each photo; endings: "settled"
-    where its loss had, else "". tuned: for each photo the weights of the synthesis network that were tuned
-    for it ({} where it kept its own), or [] for none. perceptual, loss_terms, task: what it was compared by,
-    and through which degradation. notices: what could not be done as asked.
+    target: [N, 3, R, R], the photos.
+    noise: the maps that were used: the stored ones, [H, W], or those found for each photo, [N, 1, H, W].
+    history: {term: [steps + 1, N]}, the loss of the code before each update and of the last; where a further stage
+    starts, by its loss. photo_steps: updates of each photo, after which its values stay as they are.
+    snapshot_steps, snapshots: some codes on the way, [S, N, num_ws, w_dim].
+    frames: the images of the snapshots, uint8 [S, N, 3, r, r], r at most 256.
+    stopped: why it ended early, or "". endings: for each photo "settled" where its loss had, what went wrong, or "".
+    tuned: for each photo the weights of the synthesis network that were tuned for it, {} for none.
+    perceptual, loss_terms, task: what it was compared by, and through which degradation.
+    notices: what could not be done as asked.
     """
 
     w_plus: Tensor

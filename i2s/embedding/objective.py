@@ -2,7 +2,6 @@
 
 import importlib.util
 
-import torch
 from torch import Tensor
 
 from i2s.embedding.settings import EmbedSettings
@@ -40,24 +39,15 @@ class Objective:
 
     def __call__(self, images: Tensor, w_plus: Tensor, noise: list[Tensor]) -> dict[str, Tensor]:
         """{term: [N]}, weighted, differentiable, of images [N, 3, R, R], their codes and noise maps."""
-        return self._terms(images, self.prepared, self.mask) | self.loss.latent_terms(w_plus, noise)
+        masked = {} if self.mask is None else {"mask": self.mask}
+        terms = self.loss(self._degraded(images), self.prepared, **masked)
+        return terms | self.loss.latent_terms(w_plus, noise)
 
     def keep(self, rows: Tensor) -> "Objective":
-        """That of the photos `rows` alone."""
+        """That of the photos `rows` alone; a row may be there several times."""
         mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[rows]
         loss, degradation = (select(part, rows) for part in (self.loss, self.degradation))
         return Objective(loss, self.photos[rows], degradation, mask)
-
-    def compare(self, images: Tensor, k: int, w_plus: Tensor) -> Tensor:
-        """The loss of images [K, 3, R, R] against photo k: [K]."""
-        one = self if len(self) == 1 else self.keep(torch.tensor([k], device=self.photos.device))
-        prepared = self.loss.prepare(one.seen.expand(len(images), -1, -1, -1))
-        terms = one._terms(images, prepared, one.mask) | self.loss.latent_terms(w_plus, [])
-        return sum(terms.values())
-
-    def _terms(self, images: Tensor, prepared, mask: Tensor | None) -> dict[str, Tensor]:
-        masked = {} if mask is None else {"mask": mask}
-        return self.loss(self._degraded(images), prepared, **masked)
 
     def _degraded(self, images: Tensor) -> Tensor:
         return images if self.degradation is None else self.degradation(images)

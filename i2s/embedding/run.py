@@ -1,7 +1,7 @@
 """The verb of this package: `embed`."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -46,20 +46,20 @@ def embed(
 ) -> EmbedResult:
     """Find the latent codes whose images look like the photos.
 
-    photos: one or several of: path, PIL image, tensor [N, 3, H, W] in [-1, 1]; cropped and resized to the
-    generator. generator: a loaded one, its name or path; None is the shipped one. preset: the settings of a
-    paper, by name (`i2s.embedding.presets`), in place of settings (see `EmbedSettings`). Single ones can be
-    changed by keyword: `embed(photo, preset="ii2s", steps=300)`; `budget=60` alone means one minute, however
-    many steps that is. start: initial code in place of `settings.init`, [w_dim], [num_ws, w_dim] or [N,
-    num_ws, w_dim]; in Z [N, z_dim]. perceptual: "auto", "vgg16", "slim" or a loaded network
-    (`i2s.load_perceptual`). loss: a term or `Sum` of `i2s.losses` in place of the one that the settings'
-    weights describe. degradation: what photos and images are both seen through, a function of images
-    (`i2s.degradations`). mask: how much each pixel counts: a picture (white counts), or a tensor [N|1, 1, R,
-    R] in 0..1. checkpoint: a file to which the state is written every `checkpoint_every` updates; with
-    `resume` the search goes on from it where the file is there, on the CPU bit for bit as if it had never
-    stopped. callback: called with a `Step` for each code that was compared. Ctrl-C returns what there is. All
-    photos are embedded at once; each has its own loss, optimiser state and end, so none depends on its
-    neighbours. Errors: ImageError, LatentError, SettingsError, DeviceError, OutputError.
+    photos: one or several of: path, PIL image, tensor [N, 3, H, W] in [-1, 1]; cropped and resized to the generator.
+    generator: a loaded one, its name or path; None is the shipped one.
+    settings: see `EmbedSettings`. preset: those of a paper, by name (`i2s.embedding.presets`).
+    changes: single settings, by keyword: `embed(photo, preset="ii2s", steps=300)`; `budget` alone stands in for steps.
+    start: initial code in place of `settings.init`, [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [N, z_dim].
+    perceptual: "auto", "vgg16", "slim" or a loaded network (`i2s.load_perceptual`).
+    loss: a term or `Sum` of `i2s.losses` in place of the one that the settings' weights describe.
+    degradation: what photos and images are both seen through, a function of images (`i2s.degradations`).
+    mask: how much each pixel counts: a picture (white counts), or a tensor [N|1, 1, R, R] in 0..1.
+    checkpoint: a file to which the state is written every `checkpoint_every` updates. With `resume` the search goes on
+    from it, where it is there; on the CPU bit for bit as if it had never stopped.
+    callback: called with a `Step` for each code that was compared. Ctrl-C returns what there is.
+    All photos are embedded at once; each has its own loss, optimiser state and end, so none depends on its neighbours.
+    Errors: ImageError, LatentError, SettingsError, DeviceError, OutputError.
     """
     from i2s.generators import load_generator
     from i2s.images import load_photos
@@ -93,8 +93,8 @@ def embed(
                 recorder.restore(*keeper.read())
             objective = Objective(loss, targets, degradation, mask)
             code = initial_code(generator, settings, len(targets), start, objective)  # 1. start
-            for search in _searches(code, objective, generator, settings, recorder, keeper):
-                search()  # 2. generate, 3. compare, 4. update, 5. repeat: `loop.descend`
+            # 2. generate, 3. compare, 4. update, 5. repeat: each stage by `loop.descend`
+            _search(code, objective, generator, settings, recorder, keeper)
         except KeyboardInterrupt:
             recorder.stopped = "interrupted"
         except torch.OutOfMemoryError as error:
@@ -105,40 +105,39 @@ def embed(
     return recorder.result(targets, perceptual.describe(), *names)
 
 
-def _searches(
+def _search(
     code: Tensor,
     objective: Objective,
     generator: Generator,
     settings: EmbedSettings,
     recorder: Recorder,
     keeper: Checkpoint,
-) -> Iterator[Callable[[], None]]:
+) -> None:
     """The stages, from the one on that a checkpoint stopped in; each starts from what the recorder holds."""
     count, first, noise = len(code), keeper.stage, settings.noise
     after = noise is not None and noise.when == "after"
-    kinds = 1 + after + (settings.tuning is not None)
+    stages = 1 + after + (settings.tuning is not None)
+    rest = settings, recorder, keeper
 
     def seconds(parts: int) -> float | None:
-        """A stage's share of the budget that is left, when it is one of so many parts."""
+        """Of the budget that is left, for one of so many parts."""
         return None if settings.budget is None else (settings.budget - recorder.elapsed()) / parts
 
-    rest = settings, recorder, keeper
     if first == 0:
         maps = fresh_maps(generator, count, settings.seed) if noise is not None and not after else []
-        yield lambda: descend(CodeSearch(generator, settings, code, maps), objective, *rest, seconds(kinds))
+        descend(CodeSearch(generator, settings, code, maps), objective, *rest, seconds(stages))
     if after and first <= 1:
         keeper.stage = 1
-        maps = stored_maps(generator, count)
         pixels = Objective(noise_loss(settings), objective.photos, objective.degradation, objective.mask)
-        search = NoiseSearch(generator, settings, recorder.w_plus, maps)
-        yield lambda: descend(search, pixels, *rest, seconds(kinds - 1))
+        stage = NoiseSearch(generator, settings, recorder.w_plus, stored_maps(generator, count))
+        descend(stage, pixels, *rest, seconds(stages - 1))
     if settings.tuning is not None:
         loss = tuning_loss(objective.loss, settings)
         both = Objective(loss, objective.photos, objective.degradation, objective.mask)
         for k in range(max(first - 2, 0), count):
             keeper.stage = 2 + k
             one = both.keep(torch.tensor([k], device=code.device))
-            yield lambda k=k, one=one: tune(k, one, generator, *rest, seconds(count - k))
+            tune(k, one, generator, *rest, seconds(count - k))
 
 
 def _settings(settings: EmbedSettings | None, preset: str | None, changes: dict) -> EmbedSettings:

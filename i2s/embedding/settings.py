@@ -60,20 +60,22 @@ class EmbedSettings:
     """The defaults are those of Image2StyleGAN, but for the steps; `i2s.embedding.presets` has those of others.
 
     space: "w+" (a code of its own for each layer), "w" (one for all), or "z" (the mapping network's input).
-    init: "mean" (the mean latent; in Z the random z whose w is nearest to it), "uniform" (U(-1, 1)), "zeros",
-    "nearest" (of `candidates` random codes the one of the least loss), or "encoder" (one pass of the network
-    that was trained with the generator). A code of your own goes to `embed(start=...)`. All that is random is
-    drawn with `seed`. steps: Adam steps (the paper takes 5000; faces settle in about 1000); None: as many as
-    `budget` allows. budget: seconds after which the search ends if its steps do not end it before; further
-    stages (noise, tuning) share them equally with the search for the code. learning_rate, betas, epsilon: of
-    Adam. schedule: "constant", "ramp" (up in 5 % of the steps, down along a cosine in the last 25 %), or
-    "cosine" (down along a cosine from the first step). patience: a photo is done when its loss has not fallen
-    by the share `min_improvement` in that many steps; 0: never. w_noise: noise added to the code at the
-    start, in units of the spread of w; it has gone after 3/4 of the steps. mse_weight, tap_weights,
-    lpips_weight: the lambdas of the loss: pixels, the four feature maps, LPIPS. taps: the layers of VGG-16
-    that the four maps are taken from; the slim network has those of Image2StyleGAN alone. p_norm_weight: of
-    the distance from the codes of random z (P_N of II2S; P_N+ in W+). noise, tuning: what is searched for
-    besides the code, or None. snapshots: how many codes along the way are kept, spread evenly.
+    init: "mean" (the mean latent; in Z, of random z, the one whose w is nearest to it), "uniform" (U(-1, 1)), "zeros",
+    "nearest" (of `candidates` random codes the one of the least loss), or "encoder" (one pass of the network that was
+    trained with the generator). A code of your own goes to `embed(start=...)`.
+    steps: Adam steps (the paper takes 5000; faces settle in about 1000); None: as many as `budget` allows.
+    budget: seconds after which the search ends if its steps do not end it before; further stages (noise, tuning) share
+    them equally with the search for the code.
+    learning_rate, betas, epsilon: of Adam.
+    schedule: of the learning rate: "constant", "ramp" (up in 5 % of the steps, down a cosine in the last 25 %), or
+    "cosine" (down a cosine from the first step).
+    patience: a photo is done when its loss has not fallen by the share `min_improvement` in so many steps; 0: never.
+    w_noise: noise added to the code, in units of the spread of w; it has gone after 3/4 of the steps.
+    mse_weight, tap_weights, lpips_weight: the lambdas of the loss: pixels, the four feature maps, LPIPS.
+    taps: the layers of VGG-16 that the four maps are taken from; the slim network has those of Image2StyleGAN alone.
+    p_norm_weight: of the distance from the codes of random z (P_N of II2S; P_N+ in W+).
+    noise, tuning: what is searched for besides the code, or None.
+    seed: of all that is drawn at random. snapshots: how many codes along the way are kept, spread evenly.
     """
 
     space: str = "w+"

@@ -70,7 +70,9 @@ def _nearest(generator: Generator, settings: EmbedSettings, objective: Objective
     for some in z.split(CHUNK):
         w_plus = generator.mapping(some)
         images = generator.synthesis(w_plus)
-        losses.append(torch.stack([objective.compare(images, k, w_plus) for k in range(len(objective))]))
+        photos = torch.arange(len(objective), device=z.device)[:, None].expand(-1, len(some))
+        terms = [objective.keep(k)(images, w_plus, []) for k in photos]  # each photo against all of these images
+        losses.append(torch.stack([sum(values.values()) for values in terms]))
     best = torch.cat(losses, dim=1).argmin(dim=1)  # [N, candidates] -> [N]
     return (z if settings.space == "z" else generator.mapping(z)[:, 0])[best][:, None]
 
