@@ -140,7 +140,8 @@ checks.check_why_blur(answer)
 #
 # A network that has learned to name what is in photos has learned to look. The paper takes
 # [VGG-16](GLOSSARY.md#vgg) and compares the [feature maps](GLOSSARY.md#feature-map) of four of its layers, the
-# **taps**. Without a connection the course uses a small stand-in with the same taps; the first cell of the lesson
+# **taps**. `conv3_2` is the second convolution of the third block, and from block to block the maps have half the
+# size. Without a connection the course uses a small stand-in with the same taps; the first cell of the lesson
 # said which one is at work.
 
 # %%
@@ -163,8 +164,8 @@ course.show_maps(grey, labels, columns=6, size=128, alt="Six feature maps of eac
 # In the first two taps the face is easy to see: they hold edges and colours, pixel by pixel. In conv4_2 a map has
 # only a few places, and each of them says *that* something is there rather than where its edge runs.
 #
-# What is lost on the way? `invert_features` forgets the photo and looks for pixels that give the same features
-# again, for each tap by itself. No generator takes part.
+# What is lost on the way? `invert_features` keeps the photo's features only, and looks for pixels that give the
+# same ones again, for each tap by itself. No generator takes part.
 
 # %% tags=["nbval-ignore-output"]
 remembered = invert_features(lab.perceptual, photo, steps=200)
@@ -220,8 +221,9 @@ course.show(torch.cat(list(copies.values())).cpu(), labels, size=192)
 # %% tags=["nbval-ignore-output"]
 single = torch.eye(4).tolist()  # the weights (1, 0, 0, 0), (0, 1, 0, 0), ...
 for name, weights in zip([*names, "all four"], [*single, [1.0] * 4]):
-    far = {kind: perceptual_loss(lab.perceptual, copies[kind], photo, weights).item() for kind in ("moved", "blurred")}
-    print(f"{name:8s} moved {far['moved']:.2f}, blurred {far['blurred']:.2f}: nearer is", min(far, key=far.get))
+    far = [perceptual_loss(lab.perceptual, copies[kind], photo, weights).item() for kind in ("moved", "blurred")]
+    nearer = "moved" if far[0] < far[1] else "blurred"
+    print(f"{name:8s} moved {far[0]:.2f}, blurred {far[1]:.2f}: nearer is {nearer}")
 
 # %% [markdown]
 # The first taps judge as pixels do; they still compare place by place. The deep taps forgive a small shift and
@@ -295,7 +297,8 @@ course.show(torch.cat([r.image for r in results.values()] + [photo.cpu()]), labe
 # Features alone and both look much alike. Why?
 
 # %% tags=["nbval-ignore-output"]
-course.bars({term: values[-1, 0].item() for term, values in results["both"].history.items()}, "part of the last loss")
+terms = {term: values[-1, 0].item() for term, values in results["both"].history.items()}
+course.bars(terms, "part of the last loss")
 
 # %% [markdown]
 # ## 3.5 Weights, and the range behind them
