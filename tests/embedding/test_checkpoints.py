@@ -209,6 +209,15 @@ def test_seconds_and_budget_go_on(tmp_path, generator):
     assert time.perf_counter() - started < 1.6 and result.seconds > 1.9
 
 
+def test_patience_goes_on(tmp_path, generator):
+    """A photo whose loss never falls ends after `patience` steps, those before the kill included."""
+    photo = generator.synthesis(generator.w_mean.expand(1, generator.num_ws, -1))
+    changes = {"patience": 10, "steps": 40, "checkpoint": tmp_path / "c", "checkpoint_every": 3}
+    with pytest.raises(Killed):
+        run(generator, photo, callback=killer(8), **changes)
+    assert run(generator, photo, resume=True, **changes).photo_steps == [10]
+
+
 def test_descriptions_are_the_same_in_another_process():
     """They hold settings and no addresses."""
     text = described((Inpaint(half_mask(16)), Grey(), lambda x: x, TinyEye(), None))

@@ -140,6 +140,8 @@ def test_a_settled_photo_is_frozen_and_costs_nothing_more(generator):
     first, second = result.select(0), result.select(1)
     assert first.steps == 5 and first.snapshot_steps[-1] == 5 and len(first.frames) == len(first.snapshots)
     assert torch.equal(first.snapshots[-1], first.w_plus) and second.steps == 40
+    alone = run(generator, photos[1:], steps=40, learning_rate=0.002)
+    torch.testing.assert_close(second.w_plus, alone.w_plus, rtol=1e-4, atol=1e-6)  # Adam went on as it was
 
 
 def test_a_loss_that_falls_is_not_cut_short(generator):
