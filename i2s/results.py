@@ -74,8 +74,10 @@ class EmbedResult:
         last = self.photo_steps[k] if self.photo_steps else self.steps
         # the snapshots until its own last step, which the newest one shows
         kept = [s for s, step in enumerate(self.snapshot_steps) if step < last] + [len(self.snapshot_steps) - 1]
+        of_all = not self.endings or self.stopped == "interrupted"
         return dataclasses.replace(
             self,
+            stopped=self.stopped if of_all else self.endings[k].replace("settled", ""),
             w_plus=self.w_plus[row],
             image=self.image[row],
             target=self.target[row],

@@ -167,6 +167,7 @@ def test_nan_of_one_photo_leaves_the_others_alone(generator):
         torch.testing.assert_close(result.w_plus[k], good.w_plus[k], rtol=1e-4, atol=1e-5)
     assert torch.equal(result.w_plus[1], run(generator, photos, steps=3).w_plus[1])
     assert result.image.isfinite().all() and result.loss.isfinite().all()
+    assert [bool(result.select(k).stopped) for k in range(3)] == [False, True, False]
 
 
 def test_a_start_without_a_loss_is_one_sentence(generator):
