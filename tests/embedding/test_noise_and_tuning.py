@@ -161,6 +161,7 @@ def test_tuning_that_breaks_leaves_the_pivot(generator):
     result = run(generator, targets(generator, 1), space="w", tuning=TuningSettings(10, 1e-3), perceptual=Breaks())
     assert "finite" in result.stopped and not any(result.tuned)
     assert torch.equal(result.image, pivot.image) and torch.equal(result.render(generator), pivot.image)
+    assert result.photo_steps == [12] and (result.loss[12:] == result.loss[12]).all()
 
 
 def test_control_c_while_tuning_returns_weights_and_their_image(generator):
