@@ -126,7 +126,8 @@ def test_a_run_goes_on_from_the_shipped_files(tmp_path, vgg_file, shipped):
             getattr(other, name).state_dict().items(), getattr(run, name).state_dict().values()
         ):
             if "w_mean" not in key:  # the shipped one is of more samples
-                assert torch.allclose(ours.float(), theirs.float(), rtol=2e-3, atol=1e-4), (name, key)
+                loose = 0.05 if key == "dense.weight" and name == "encoder" else 1e-4  # that matrix has 8 bits
+                assert torch.allclose(ours.float(), theirs.float(), rtol=2e-3, atol=loose), (name, key)
     other.state["phase"] = "adversarial"
     other.train(0.5, report=quiet)
     assert other.state["total"] > run.state["total"]
