@@ -25,8 +25,11 @@ class Adam:
         self.second = [torch.zeros_like(tensor) for tensor in self.variables]
 
     @torch.no_grad()
-    def step(self, share: float = 1.0) -> None:
-        """One update from the gradients in `.grad`, which are used up, at this share of the learning rates."""
+    def step(self, share: float = 1.0, scale: float = 1.0) -> None:
+        """One update from the gradients in `.grad`, which are used up, at this share of the learning rates.
+
+        scale: what the loss was multiplied by; the gradients are divided by it.
+        """
         self.steps += 1
         beta1, beta2 = self.betas
         # the moments start at 0: without the corrections the first steps would be too small
@@ -34,6 +37,8 @@ class Adam:
         for x, m, v, rate in zip(self.variables, self.first, self.second, self.rates):
             if x.grad is None:  # a weight that the image does not depend on
                 continue
+            if scale != 1.0:
+                x.grad /= scale
             m.lerp_(x.grad, 1 - beta1)
             v.mul_(beta2).addcmul_(x.grad, x.grad, value=1 - beta2)
             root = (v.sqrt() / math.sqrt(correction2)).add_(self.epsilon)

@@ -51,8 +51,8 @@ def descend(
             recorder.end(stage.rows[done & finite], SETTLED)
         if t >= 1 or done.all():
             return
-        total.sum().backward()  # each photo's gradient is its own
-        search.adam.step(rate(t))  # 4. update
+        (total.sum() * search.scale).backward()  # each photo's gradient is its own
+        search.adam.step(rate(t), search.scale)  # 4. update
         stage.updated()
         if not all_go_on:
             search.keep((~done).nonzero().squeeze(1))
@@ -61,12 +61,18 @@ def descend(
             checkpoint.write(search.state(), recorder.state())
 
 
+HALF_SCALE = 256.0  # the loss is multiplied by it, and the gradients divided, where convolutions are in float16
+
+
 class Search:
     """What the loop holds of one stage: Adam, the objective, the clock, and when each loss last fell."""
 
     def __init__(self, stage: Stage, objective: Objective, settings: EmbedSettings, seconds: float | None):
         self.stage, self.objective, self.settings, self.seconds = stage, objective, settings, seconds
         self.adam = Adam(stage.groups(), settings.betas, settings.epsilon)
+        # half precision ends at 6e-8, and a mean over a picture gives smaller gradients: see load_generator
+        half = getattr(getattr(stage.generator, "synthesis", None), "dtype", None) is torch.float16
+        self.scale = HALF_SCALE if half else 1.0
         self.step = 0
         self.started = time.perf_counter()
         self.best = torch.full([len(stage.rows)], torch.inf, device=stage.rows.device)

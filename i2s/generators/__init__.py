@@ -24,7 +24,8 @@ def load_generator(
     (TensorFlow), rosinality's .pt. What a file is, its content tells; nothing in it is executed.
     device: None is the CPU. dtype: float32 (None) is exact; float16 or bfloat16 is the precision of the convolutions,
     weights and styles stay float32; float64 is for checks. Gradients through float16 need a loss that is scaled up
-    (a mean over a large picture gives gradients below its smallest number, 6e-8); those through bfloat16 do not.
+    (a mean over a large picture gives gradients below its smallest number, 6e-8), as `i2s.embed` does; those through
+    bfloat16 do not.
     Errors: WeightFileError, DownloadError, DeviceError, SettingsError.
     """
     if dtype not in (None, torch.float32, torch.float64, *HALVES):

@@ -1,0 +1,84 @@
+"""How much does the picture change when a code does? The scales that a second-order search starts with.
+
+A code acts through styles alone, s = A w + b in each layer, and A is known. How much each style matters is estimated by
+its gradients: for random pairs of codes, the gradient of the distance of their images. So the Hessian of a row of W+ is
+about
+
+    C = sum over its layers of A^T diag(E[(d distance / d s)^2]) A
+
+which takes a few images only, as one number for each style is looked for, and not the dim^2 of a full matrix. It is a
+matter of generator and loss; no photo has a part in it.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from i2s.generators.base import Generator
+from i2s.losses import Sum
+
+PSI = 0.5  # truncation: codes as they are near the end of a search, not at the rim of W
+
+
+def inverse_metric(
+    generator: Generator, loss: Sum, degradation=None, count: int = 16, damping: float = 0.03, seed: int = 0
+) -> Tensor | None:
+    """About the inverse of the Hessian of `loss` in W+, [num_ws, w_dim, w_dim], but for its scale: entries of about 1.
+
+    count: images that it is estimated from. damping: added to the eigenvalues, as a share of their mean, so that
+    directions of which nothing is seen do not run away. None for a generator whose layers have no `affine`.
+    """
+    C = sensitivity(generator, loss, degradation, count, seed)
+    if C is None:
+        return None
+    values, vectors = torch.linalg.eigh(C.double())  # [num_ws, w_dim], [num_ws, w_dim, w_dim]
+    values = values.clamp_min(0)
+    inverse = vectors * (1 / (values + damping * values.mean()))[:, None] @ vectors.mT
+    return (inverse / inverse.diagonal(dim1=1, dim2=2).mean()).to(generator.w_mean)
+
+
+def sensitivity(generator: Generator, loss: Sum, degradation, count: int, seed: int, batch: int = 4) -> Tensor | None:
+    """C of each row, [num_ws, w_dim, w_dim]."""
+    affines = [module for name, module in generator.synthesis.named_modules() if name.endswith("affine")]
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def look(module, inputs, output):
+        seen[module] = inputs[0], output
+
+    C = generator.w_mean.new_zeros(generator.num_ws, generator.w_dim, generator.w_dim)
+    hooks = [module.register_forward_hook(look) for module in affines]
+    try:
+        for start in range(0, count, batch):
+            w_plus, others = _codes(generator, 2 * batch, seed + start).split(batch)
+            with torch.no_grad():
+                target = _drawn(generator, others, degradation)
+            seen.clear()
+            images = _drawn(generator, w_plus.requires_grad_(), degradation)
+            if not seen:
+                return None
+            distance = sum(loss(images, loss.prepare(target)).values()).sqrt().sum()
+            styles = [style for _, style in seen.values()]
+            for (module, (w, _)), gradient in zip(seen.items(), torch.autograd.grad(distance, styles)):
+                A = module.weight * module.weight_gain  # [styles, w_dim]
+                C[_row(w, w_plus)] += A.T @ (gradient.square().mean(0)[:, None] * A) * (batch / count)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return C
+
+
+def _codes(generator: Generator, count: int, seed: int) -> Tensor:
+    """Random codes [count, num_ws, w_dim] of W+, each row of another z."""
+    z = generator.sample_z(count * generator.num_ws, seed)
+    with torch.no_grad():
+        w = torch.cat([generator.mapping(some, PSI)[:, 0] for some in z.split(1000)])
+    return w.view(count, generator.num_ws, generator.w_dim)
+
+
+def _drawn(generator: Generator, w_plus: Tensor, degradation) -> Tensor:
+    images = generator.synthesis(w_plus)
+    return images if degradation is None else degradation(images)
+
+
+def _row(w: Tensor, w_plus: Tensor) -> int:
+    """Which row of the codes a layer was given."""
+    return int((w_plus - w[:, None]).abs().amax(dim=(0, 2)).argmin())
