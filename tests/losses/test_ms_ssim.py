@@ -45,6 +45,13 @@ def test_sizes_that_a_picture_holds():
     assert one < float(ms_ssim(a, a + grain)) - 0.2
 
 
+def test_the_smallest_picture_of_two_sizes():
+    """Half of 22 px just holds the window; the grain of one pixel is gone there."""
+    a, grain = waves(22)[0], torch.tensor([0.2, -0.2]).repeat(22, 11).double()
+    fine = ms_ssim(a[..., :21, :21], (a + grain)[..., :21, :21])
+    assert float(ms_ssim(a, a + grain)) > float(fine) + 0.2
+
+
 def test_negatives_have_a_finite_gradient():
     """A mean structure below 0 has no power of 0.0448; it must not make the gradient NaN."""
     a, _ = waves(64)
