@@ -8,7 +8,6 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -27,7 +26,7 @@ ATTRIBUTION = (
 
 @dataclass(frozen=True)
 class People:
-    """names: of the pictures, not of the people. neutral, smiling: W+ codes [P, num_ws, w_dim], row k the same person."""
+    """names: of the pictures, not of the people. neutral, smiling: W+ codes [P, num_ws, w_dim], a row each person."""
 
     names: list[str]
     neutral: Tensor

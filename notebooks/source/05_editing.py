@@ -46,6 +46,13 @@ with torch.no_grad():
 course.show(torch.cat([neutral, smiling]), labels=people.names * 2, columns=len(people.names))
 
 # %% [markdown]
+# With a network, the photo behind a code can be fetched (checked, and kept in the cache); without one the cell says so.
+
+# %% tags=["nbval-ignore-output"]
+original = course.fetch_original("010", "smiling", progress=False)
+original is not None
+
+# %% [markdown]
 # ## 5.2 Morphing
 #
 # $$w = \lambda\,w_1 + (1 - \lambda)\,w_2$$
