@@ -49,7 +49,7 @@ course.show(torch.cat([neutral, smiling]), labels=people.names * 2, columns=len(
 # With a network, the photo behind a code can be fetched (checked, and kept in the cache); without one the cell says so.
 
 # %% tags=["nbval-ignore-output"]
-original = course.fetch_original("010", "smiling", progress=False)
+original = course.fetch_original("010", "smiling", progress=False, say=print)
 original is not None
 
 # %% [markdown]
