@@ -14,12 +14,15 @@ GOOD := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2
 NONE := i2s needs Python 3.10, 3.11, 3.12 or 3.13 with its venv module (on Debian the package python3-venv): \
 	install it, or name another with make PYTHON=/path/to/python3.
 
+# Colab's ipywidgets, for the tests alone; without a network they are skipped
+OLD_WIDGETS := build/ipywidgets-7.7.1
+
 .PHONY: lab test install notebooks lock clean
 
 lab: install
 	$(RUN)/jupyter lab notebooks/00_start_here.ipynb $(ARGS)
 
-test: install
+test: install $(OLD_WIDGETS)
 	$(RUN)/python -m pytest $(ARGS)
 
 install: $(VENV)/installed
@@ -36,6 +39,9 @@ $(VENV)/installed: pyproject.toml requirements.lock
 	$(RUN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	$(RUN)/python -m ipykernel install --sys-prefix --name i2s --display-name i2s
 	touch $@
+
+$(OLD_WIDGETS): | install
+	-$(RUN)/python -m pip install --quiet --no-deps --target $@ ipywidgets==7.7.1 ipython_genutils==0.2.0
 
 notebooks: install
 	$(RUN)/python notebooks/build.py $(ARGS)

@@ -10,6 +10,7 @@ from torch import Tensor
 from i2s.course.figures import COLOURS, Sheet, encoded, show
 from i2s.edits import crossover, morph
 from i2s.embedding import Step
+from i2s.errors import LatentError, SettingsError
 from i2s.generators.base import Generator
 from i2s.images import to_pil
 
@@ -19,18 +20,29 @@ def frame(image: Tensor, size: int) -> Image.Image:
     return to_pil(image).resize((size, size), Image.Resampling.NEAREST)
 
 
+def named(codes: list[Tensor], names: list[str] | None, what: str) -> list[str]:
+    """A name for each of at least two codes: those given, else "code 1", "code 2" ... LatentError, SettingsError."""
+    if len(codes) < 2:
+        raise LatentError(f"{what} needs at least two codes: give a list of two or more, each [num_ws, w_dim].")
+    names = [f"code {k + 1}" for k in range(len(codes))] if names is None else list(names)
+    if len(names) != len(codes):
+        raise SettingsError(f"There are {len(names)} names for {len(codes)} codes: give one for each.")
+    return names
+
+
 class MorphExplorer:
     """A slider along the line between codes: w = lambda w1 + (1 - lambda) w2 (Image2StyleGAN: morphing).
 
     codes: two or more W+ codes, each [num_ws, w_dim]; with more than two, each whole number of the slider is a code.
-    `widget` is what a cell shows; `slider` moves it, `play` lets it run; `snapshot()` is a static sheet for print and GitHub.
+    names: of the codes, for the status line. size: of the picture, in px.
+    `widget` is what a cell shows; `slider` moves it, `play` lets it run; `snapshot()` is a static sheet for print.
+    Errors: LatentError for fewer than two codes, SettingsError for too few names; later ones stand in the status line.
     """
 
-    def __init__(self, generator: Generator, codes: list[Tensor], size: int = 256):
+    def __init__(self, generator: Generator, codes: list[Tensor], size: int = 256, names: list[str] | None = None):
         import ipywidgets as widgets
 
-        if len(codes) < 2:
-            raise ValueError("A morph needs at least two codes.")
+        self.names = named(codes, names, "A morph")
         self.generator, self.codes, self.size = generator, list(codes), size
         self.image = widgets.Image(format="jpeg", width=size, height=size)
         self.slider = widgets.FloatSlider(
@@ -54,12 +66,18 @@ class MorphExplorer:
             return self.generator.synthesis(self.code_at(position)[None].to(self.generator.device))[0].cpu()
 
     def update(self) -> None:
-        """Draw the image of the slider's place; what goes wrong is said in the status line."""
+        """Draw the image of the slider's place; what is shown, or what goes wrong, is said in the status line."""
         try:
             self.image.value = encoded(frame(self.render(self.slider.value), self.size))
-            self.status.value = ""
+            self.status.value = self.said(self.slider.value)
         except Exception as error:  # a widget has no other place to say it
             self.status.value = f"{type(error).__name__}: {error}"
+
+    def said(self, position: float) -> str:
+        """A place of the slider in words: how much of which code."""
+        first = min(int(position), len(self.codes) - 2)
+        lam = first + 1 - position
+        return f"lambda {lam:.2f}: {lam:.2f} x {self.names[first]} + {1 - lam:.2f} x {self.names[first + 1]}"
 
     def _play(self, tick: int) -> None:
         """50 ticks lead from one code to the next."""
@@ -77,24 +95,19 @@ class MorphExplorer:
 
 
 class CrossoverExplorer:
-    """Style transfer by crossover: the first rows of one code, the last rows of another (Image2StyleGAN: style transfer).
+    """Style transfer by crossover: the first rows of one code, the last rows of another (as in Image2StyleGAN).
 
     codes: two or more W+ codes [num_ws, w_dim], chosen by name as content and as style. `split` says how many rows come
     from the content; each of the `toggles`, one for each row, moves that row alone to the other side. `snapshot()` is a
-    static sheet for print and GitHub.
+    static sheet for print and GitHub. Errors: as for `MorphExplorer`.
     """
 
     def __init__(self, generator: Generator, codes: list[Tensor], names: list[str] | None = None, size: int = 256):
         import ipywidgets as widgets
 
-        if len(codes) < 2:
-            raise ValueError("A crossover needs at least two codes.")
+        self.names, rows = named(codes, names, "A crossover"), generator.num_ws
         self.generator, self.codes, self.size = generator, list(codes), size
-        names = list(names) if names is not None else [f"code {k + 1}" for k in range(len(codes))]
-        if len(names) != len(codes):
-            raise ValueError(f"There are {len(names)} names for {len(codes)} codes: give one for each.")
-        self.names, rows = names, generator.num_ws
-        options = [(name, k) for k, name in enumerate(names)]
+        options = [(name, k) for k, name in enumerate(self.names)]
         self.image = widgets.Image(format="jpeg", width=size, height=size)
         self.content = widgets.Dropdown(options=options, value=0, description="content")
         self.style = widgets.Dropdown(options=options, value=1, description="style")
@@ -102,7 +115,10 @@ class CrossoverExplorer:
             value=rows // 2, min=0, max=rows, description="split", continuous_update=True
         )
         narrow = widgets.Layout(width="44px", min_width="44px")
-        self.toggles = [widgets.ToggleButton(value=False, description=str(k), layout=narrow) for k in range(rows)]
+        self.toggles = [
+            widgets.ToggleButton(description=str(k), tooltip=f"move row {k} to the other side", layout=narrow)
+            for k in range(rows)
+        ]
         self.status = widgets.Label("")
         for control in (self.content, self.style, self.split, *self.toggles):
             control.observe(lambda _: self.update(), names="value")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from i2s.course import CrossoverExplorer, EmbedWatcher, MorphExplorer, bars, plot, plot_history, show, show_maps
 from i2s.embedding import embed
+from i2s.errors import LatentError, SettingsError
 
 
 @pytest.fixture
@@ -51,12 +52,25 @@ def test_errors_are_said_in_the_status_line(generator, codes):
     assert "shape" in explorer.status.value and explorer.image.value == before
     explorer.codes[1] = codes[1]
     explorer.slider.value = 0.6
-    assert explorer.status.value == ""
+    assert explorer.status.value.startswith("lambda 0.40")
 
 
-def test_a_morph_needs_two_codes(generator, codes):
-    with pytest.raises(ValueError, match="two"):
-        MorphExplorer(generator, codes[:1])
+def test_the_status_line_says_how_much_of_whom(generator, codes):
+    explorer = MorphExplorer(generator, codes, names=["Ann", "Bob", "Cat"])
+    assert explorer.status.value == "lambda 1.00: 1.00 x Ann + 0.00 x Bob"
+    explorer.slider.value = 1.76
+    assert explorer.status.value == "lambda 0.24: 0.24 x Bob + 0.76 x Cat"
+    torch.testing.assert_close(explorer.code_at(1.76), 0.24 * codes[1] + 0.76 * codes[2])
+    explorer.slider.value = 2.0
+    assert explorer.status.value == "lambda 0.00: 0.00 x Bob + 1.00 x Cat"
+
+
+def test_one_code_or_too_few_names_are_refused(generator, codes):
+    for explorer in (MorphExplorer, CrossoverExplorer):
+        with pytest.raises(LatentError, match="two"):
+            explorer(generator, codes[:1])
+        with pytest.raises(SettingsError, match="1 names for 3 codes"):
+            explorer(generator, codes, names=["one"])
 
 
 def test_snapshot_shows_the_same_frames(generator, codes):
@@ -110,6 +124,25 @@ def test_the_split_says_which_rows_are_whose(crossing, codes):
     assert crossing.status.value.endswith(", ".join(map(str, range(rows))))
 
 
+def test_every_control_has_a_label(crossing, generator, codes):
+    """What a screen reader can read out: a description, or for the buttons of rows also a tooltip."""
+    explorer = MorphExplorer(generator, codes)
+    controls = (explorer.slider, explorer.play, crossing.content, crossing.style, crossing.split, *crossing.toggles)
+    for control in controls:
+        assert control.description
+    assert [toggle.tooltip for toggle in crossing.toggles][:2] == [f"move row {k} to the other side" for k in (0, 1)]
+
+
+def test_no_widget_is_of_a_kind_that_old_versions_lack_or_that_prints(crossing, generator, codes):
+    def kinds(widget):
+        return {type(widget).__name__}.union(*(kinds(child) for child in getattr(widget, "children", ())))
+
+    shown = kinds(crossing.widget) | kinds(MorphExplorer(generator, codes).widget)
+    assert shown == {
+        "VBox", "HBox", "Image", "FloatSlider", "IntSlider", "Play", "Label", "Dropdown", "ToggleButton",
+    }  # fmt: skip
+
+
 def test_each_control_changes_the_image(crossing):
     for control, value in (
         (crossing.split, 1),
@@ -137,13 +170,6 @@ def test_a_toggle_moves_its_row_to_the_other_side_and_back(crossing, codes):
 def test_the_pickers_show_the_names(crossing):
     assert [name for name, _ in crossing.content.options] == ["Ann", "Bob", "Cat"]
     assert (crossing.content.label, crossing.style.label) == ("Ann", "Bob")
-
-
-def test_a_crossover_of_one_code_or_with_too_few_names_is_refused(generator, codes):
-    with pytest.raises(ValueError, match="two"):
-        CrossoverExplorer(generator, codes[:1])
-    with pytest.raises(ValueError, match="names"):
-        CrossoverExplorer(generator, codes, names=["one"])
 
 
 def test_errors_of_a_crossover_are_said_in_the_status_line(crossing):
