@@ -20,7 +20,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[2]]))
 """
 
 
-@pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no ipywidgets {VERSION} to test with: make build/ipywidgets-{VERSION}")
+@pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no ipywidgets {VERSION} here: make build/ipywidgets-{VERSION}")
 def test_the_explorers_on_the_ipywidgets_of_colab():
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT)]), "OMP_NUM_THREADS": "1"}
     tests = str(ROOT / "tests" / "course" / "test_explorers.py")
