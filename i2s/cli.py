@@ -57,12 +57,16 @@ def parser() -> argparse.ArgumentParser:
     embed.add_argument(
         "-o", "--out", type=Path, default=Path("i2s-out"), help="folder of the results (default i2s-out)"
     )
-    embed.add_argument("--preset", help="settings of a paper: image2stylegan, stylegan2, ii2s, image2stylegan++, pti")
-    embed.add_argument("--steps", type=int, help="optimisation steps (default 300, or the preset's; the paper: 5000)")
+    embed.add_argument(
+        "--preset",
+        default="fast",
+        help="fast (default), or the settings of a paper: image2stylegan, stylegan2, ii2s, image2stylegan++, pti",
+    )
+    embed.add_argument("--steps", type=int, help="optimisation steps (default: the preset's; fast 150, the paper 5000)")
     embed.add_argument("--budget", type=float, metavar="SECONDS", help="time for the search, in place of steps")
     embed.add_argument("--space", choices=("z", "w", "w+"), help="where codes are searched for (default w+)")
-    starts = ("mean", "uniform", "zeros", "nearest", "encoder")
-    embed.add_argument("--init", choices=starts, help="initial code (default mean)")
+    starts = ("mean", "uniform", "zeros", "nearest", "encoder", "auto")
+    embed.add_argument("--init", choices=starts, help="initial code (default: the preset's; fast: the encoder's)")
     embed.add_argument("--seed", type=int, help="of what is drawn at random (default 0)")
     embed.add_argument(
         "--mask", type=Path, metavar="PICTURE", help="white where pixels count; for inpainting, are known"
@@ -214,9 +218,8 @@ def _writable(folder: Path) -> None:
 
 def _settings(options) -> dict:
     """The settings that were given on the command line; the others are the preset's."""
-    steps = 300 if options.steps is None and options.preset is None and options.budget is None else options.steps
     given = {
-        "steps": steps,
+        "steps": options.steps,
         "budget": options.budget,
         "space": options.space,
         "init": options.init,

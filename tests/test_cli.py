@@ -81,11 +81,11 @@ def test_options_are_settings_and_a_preset_keeps_its_own(command, photo, monkeyp
     monkeypatch.setattr("i2s.embedding.embed", record)
     given = lambda: {k: v for k, v in seen.pop().items() if k in ("preset", "steps", "budget", "space", "init", "seed")}  # noqa: E731
     command("embed", photo, steps=None)
-    assert given() == {"preset": None, "steps": 300}
+    assert given() == {"preset": "fast"}
     command("embed", photo, "--preset", "ii2s", steps=None)
     assert given() == {"preset": "ii2s"}
     command("embed", photo, "--budget", "2.5", "--space", "z", "--init", "nearest", "--seed", "7", steps=None)
-    assert given() == {"preset": None, "budget": 2.5, "space": "z", "init": "nearest", "seed": 7}
+    assert given() == {"preset": "fast", "budget": 2.5, "space": "z", "init": "nearest", "seed": 7}
 
 
 def test_presets_and_what_they_lack(command, photo, capsys):

@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+PARTS = ("variable", "first", "second")  # a variable and its moments
+
 
 class Adam:
     """Moves variables against their gradients, each number by a step of its own size; all in place.
@@ -25,10 +27,10 @@ class Adam:
         self.second = [torch.zeros_like(tensor) for tensor in self.variables]
 
     @torch.no_grad()
-    def step(self, share: float = 1.0, scale: float = 1.0) -> None:
+    def step(self, share: float = 1.0, scale: float = 1.0, losses: Tensor | None = None) -> None:
         """One update from the gradients in `.grad`, which are used up, at this share of the learning rates.
 
-        scale: what the loss was multiplied by; the gradients are divided by it.
+        scale: what the loss was multiplied by; the gradients are divided by it. losses: of no use here.
         """
         self.steps += 1
         beta1, beta2 = self.betas
@@ -51,3 +53,17 @@ class Adam:
         some.steps = self.steps
         some.first, some.second = ([moment[rows] for moment in moments] for moments in (self.first, self.second))
         return some
+
+    def state(self) -> dict[str, Tensor]:
+        """The variables, and all else that the next step depends on; `restore` takes it back."""
+        tensors = {"updates": torch.tensor(self.steps)}
+        for k, parts in enumerate(zip(self.variables, self.first, self.second)):
+            tensors |= {f"{name}.{k}": part for name, part in zip(PARTS, parts)}
+        return tensors
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on where `state` was taken."""
+        self.steps = int(state["updates"])
+        for k, parts in enumerate(zip(self.variables, self.first, self.second)):
+            for name, part in zip(PARTS, parts):
+                part.data.copy_(state[f"{name}.{k}"])

@@ -12,7 +12,7 @@ the inverse beforehand (`i2s.embedding.metric`), g its scale by the last step.
 import torch
 from torch import Tensor
 
-STATE = ("steps", "changes", "point", "gradient", "loss", "radius")
+PARTS = ("steps", "changes", "point", "gradient", "loss", "radius")
 
 
 class LBFGS:
@@ -33,9 +33,13 @@ class LBFGS:
         self.radius = code.new_full([n], radius)
 
     @torch.no_grad()
-    def step(self, losses: Tensor, share: float = 1.0) -> None:
-        """Move the code, whose gradient `backward` has left, and whose losses are `losses` [n]; share: of the radius."""
-        point, gradient = self.code.flatten(1).clone(), self.code.grad.flatten(1).clone()
+    def step(self, share: float, scale: float, losses: Tensor) -> None:
+        """Move the code, by its gradient in `.grad`, which is used up, and its losses [n].
+
+        share: of the radius. scale: what the losses were multiplied by before `backward`.
+        """
+        point, gradient = self.code.flatten(1).clone(), self.code.grad.flatten(1) / scale
+        self.code.grad = None
         losses = losses.detach().to(point)
         first = not self.loss.isfinite().any()
         if not first:
@@ -55,18 +59,21 @@ class LBFGS:
         direction *= (factor if first else factor.clamp_max(1.0))[:, None]
         self.code.copy_((point + direction).view_as(self.code))
 
-    def keep(self, rows: Tensor, code: Tensor) -> None:
-        """Go on with the photos `rows`, whose code is now `code`."""
-        self.code = code
-        for name in STATE:
-            setattr(self, name, getattr(self, name)[rows])
+    def of_rows(self, rows: Tensor, groups: list[dict]) -> "LBFGS":
+        """The same for some of the photos, whose code `groups` holds."""
+        some = LBFGS(groups[0]["params"][0], self.inverse, self.largest, self.memory)
+        for name in PARTS:
+            setattr(some, name, getattr(self, name)[rows])
+        return some
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next step depends on, beside the code; `restore` takes it back."""
-        return {name: getattr(self, name) for name in STATE}
+        """The code, and all else that the next step depends on; `restore` takes it back."""
+        return {"code": self.code} | {name: getattr(self, name) for name in PARTS}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        for name in STATE:
+        """Go on where `state` was taken."""
+        self.code.data.copy_(state["code"])
+        for name in PARTS:
             setattr(self, name, state[name].to(self.code))
 
     def _remember(self, step: Tensor, change: Tensor) -> None:

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from i2s.embedding.adam import Adam
 from i2s.embedding.checkpoints import Checkpoint, Saved
+from i2s.embedding.lbfgs import LBFGS
+from i2s.embedding.metric import inverse_metric
 from i2s.embedding.objective import Objective
 from i2s.embedding.recorder import SETTLED, Recorder
 from i2s.embedding.schedules import SCHEDULES
 from i2s.embedding.settings import EmbedSettings
-from i2s.embedding.stages import Stage
-
-PARTS = ("variable", "first", "second")  # what a checkpoint holds of each variable: itself and its moments
+from i2s.embedding.stages import Stage, w_spread
 
 
 def descend(
@@ -24,7 +24,7 @@ def descend(
     checkpoint: Checkpoint,
     seconds: float | None = None,
 ) -> None:
-    """Gradient descent by Adam on the photos of `objective`, which are those of the stage.
+    """Gradient descent, by Adam or L-BFGS, on the photos of `objective`, which are those of the stage.
 
     `recorder.add` sees each code with its own image and loss, the last one included. A photo that is done
     (its loss has settled, or is as low as it needs to be, or is no number any more) leaves the batch.
@@ -52,7 +52,7 @@ def descend(
         if t >= 1 or done.all():
             return
         (total.sum() * search.scale).backward()  # each photo's gradient is its own
-        search.adam.step(rate(t), search.scale)  # 4. update
+        search.optimizer.step(rate(t), search.scale, total)  # 4. update
         stage.updated()
         if not all_go_on:
             search.keep((~done).nonzero().squeeze(1))
@@ -65,16 +65,16 @@ HALF_SCALE = 256.0  # the loss is multiplied by it, and the gradients divided, w
 
 
 class Search:
-    """What the loop holds of one stage: Adam, the objective, the clock, and when each loss last fell."""
+    """What the loop holds of one stage: the optimizer, the objective, the clock, and when each loss last fell."""
 
     def __init__(self, stage: Stage, objective: Objective, settings: EmbedSettings, seconds: float | None):
         self.stage, self.objective, self.settings, self.seconds = stage, objective, settings, seconds
-        self.adam = Adam(stage.groups(), settings.betas, settings.epsilon)
         # half precision ends at 6e-8, and a mean over a picture gives smaller gradients: see load_generator
         half = getattr(getattr(stage.generator, "synthesis", None), "dtype", None) is torch.float16
         self.scale = HALF_SCALE if half else 1.0
         self.step = 0
         self.started = time.perf_counter()
+        self.optimizer = optimizer(stage, objective, settings)  # its time counts
         self.best = torch.full([len(stage.rows)], torch.inf, device=stage.rows.device)
         self.best_step = torch.zeros_like(stage.rows)
 
@@ -97,16 +97,15 @@ class Search:
         """Go on with the photos `rows` of the batch: their variables, moments and features."""
         self.stage.keep(rows)
         self.objective = self.objective.keep(rows)
-        self.adam = self.adam.of_rows(rows, self.stage.groups())
+        self.optimizer = self.optimizer.of_rows(rows, self.stage.groups())
         self.best, self.best_step = self.best[rows], self.best_step[rows]
 
     def state(self) -> tuple[dict[str, Tensor], dict]:
         """Tensors and notes from which `restore` goes on."""
         tensors = {"rows": self.stage.rows, "best": self.best, "best_step": self.best_step}
-        for k, parts in enumerate(zip(self.adam.variables, self.adam.first, self.adam.second)):
-            tensors |= {f"{name}.{k}": part for name, part in zip(PARTS, parts)}
-        notes = {"step": self.step, "updates": self.adam.steps, "seconds": self.seconds}
-        return tensors, notes | {"spent": time.perf_counter() - self.started}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
+        notes = {"step": self.step, "seconds": self.seconds, "spent": time.perf_counter() - self.started}
+        return tensors, notes
 
     def restore(self, saved: Saved) -> None:
         """Go on where `state` was taken."""
@@ -114,9 +113,22 @@ class Search:
         kept = torch.isin(stage.rows, tensors["rows"].to(stage.rows))
         if not kept.all():
             self.keep(kept.nonzero().squeeze(1))
-        for k, parts in enumerate(zip(self.adam.variables, self.adam.first, self.adam.second)):
-            for name, part in zip(PARTS, parts):
-                part.data.copy_(tensors[f"{name}.{k}"])
+        parts = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name.startswith("optimizer.")}
+        self.optimizer.restore(parts)
         self.best, self.best_step = tensors["best"].to(self.best), tensors["best_step"].to(stage.rows)
-        self.step, self.adam.steps, self.seconds = (saved.notes[name] for name in ("step", "updates", "seconds"))
+        self.step, self.seconds = saved.notes["step"], saved.notes["seconds"]
         self.started = time.perf_counter() - saved.notes["spent"]
+
+
+def optimizer(stage: Stage, objective: Objective, settings: EmbedSettings) -> Adam | LBFGS:
+    """What moves the variables of a stage: Adam, or, where the settings say so, L-BFGS the code."""
+    if settings.optimizer == "adam" or stage.name != "code":
+        return Adam(stage.groups(), settings.betas, settings.epsilon)
+    generator, code = stage.generator, stage.code
+    if settings.space == "z":
+        return LBFGS(code, None, code.shape[2] ** 0.5 / 2)  # random z are about sqrt(z_dim) from 0
+    inverse = inverse_metric(generator, objective.loss)
+    if inverse is not None and settings.space == "w":
+        # one row that all layers read: their Hessians add up
+        inverse = torch.linalg.inv(torch.linalg.inv(inverse.double()).sum(0, keepdim=True)).to(inverse)
+    return LBFGS(code, inverse, w_spread(generator, settings.seed, 1000) / 2)

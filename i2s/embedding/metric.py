@@ -20,14 +20,14 @@ PSI = 0.5  # truncation: codes as they are near the end of a search, not at the 
 
 
 def inverse_metric(
-    generator: Generator, loss: Sum, degradation=None, count: int = 16, damping: float = 0.03, seed: int = 0
+    generator: Generator, loss: Sum, count: int = 16, damping: float = 0.02, seed: int = 0
 ) -> Tensor | None:
     """About the inverse of the Hessian of `loss` in W+, [num_ws, w_dim, w_dim], but for its scale: entries of about 1.
 
-    count: images that it is estimated from. damping: added to the eigenvalues, as a share of their mean, so that
-    directions of which nothing is seen do not run away. None for a generator whose layers have no `affine`.
+    Masks and degradations are left out: they are the photos' own. count: images that it is estimated from. damping: added to the eigenvalues, as a share of their mean, so that
+    directions of which nothing is seen do not run away. None where the layers have no `affine`.
     """
-    C = sensitivity(generator, loss, degradation, count, seed)
+    C = sensitivity(generator, loss, count, seed)
     if C is None:
         return None
     values, vectors = torch.linalg.eigh(C.double())  # [num_ws, w_dim], [num_ws, w_dim, w_dim]
@@ -36,8 +36,9 @@ def inverse_metric(
     return (inverse / inverse.diagonal(dim1=1, dim2=2).mean()).to(generator.w_mean)
 
 
-def sensitivity(generator: Generator, loss: Sum, degradation, count: int, seed: int, batch: int = 4) -> Tensor | None:
+def sensitivity(generator: Generator, loss: Sum, count: int, seed: int, batch: int = 4) -> Tensor | None:
     """C of each row, [num_ws, w_dim, w_dim]."""
+    loss = Sum(*map(_bare, loss.image_parts))
     affines = [module for name, module in generator.synthesis.named_modules() if name.endswith("affine")]
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
@@ -50,9 +51,9 @@ def sensitivity(generator: Generator, loss: Sum, degradation, count: int, seed: 
         for start in range(0, count, batch):
             w_plus, others = _codes(generator, 2 * batch, seed + start).split(batch)
             with torch.no_grad():
-                target = _drawn(generator, others, degradation)
+                target = generator.synthesis(others)
             seen.clear()
-            images = _drawn(generator, w_plus.requires_grad_(), degradation)
+            images = generator.synthesis(w_plus.requires_grad_())
             if not seen:
                 return None
             distance = sum(loss(images, loss.prepare(target)).values()).sqrt().sum()
@@ -74,9 +75,11 @@ def _codes(generator: Generator, count: int, seed: int) -> Tensor:
     return w.view(count, generator.num_ws, generator.w_dim)
 
 
-def _drawn(generator: Generator, w_plus: Tensor, degradation) -> Tensor:
-    images = generator.synthesis(w_plus)
-    return images if degradation is None else degradation(images)
+def _bare(term):
+    """A term without its masks and degradations."""
+    while hasattr(term, "term"):
+        term = term.term
+    return term
 
 
 def _row(w: Tensor, w_plus: Tensor) -> int:

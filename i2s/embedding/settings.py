@@ -8,7 +8,8 @@ from i2s.errors import SettingsError
 from i2s.perceptual.slim import TAP_NAMES
 
 SPACES = ("z", "w", "w+")
-STARTS = ("mean", "uniform", "zeros", "nearest", "encoder")
+STARTS = ("mean", "uniform", "zeros", "nearest", "encoder", "auto")
+OPTIMIZERS = ("adam", "lbfgs")
 NOISE_TIMES = ("joint", "after")
 
 
@@ -61,14 +62,16 @@ class EmbedSettings:
 
     space: "w+" (a code of its own for each layer), "w" (one for all), or "z" (the mapping network's input).
     init: "mean" (the mean latent; in Z, of random z, the one whose w is nearest to it), "uniform" (U(-1, 1)), "zeros",
-    "nearest" (of `candidates` random codes the one of the least loss), or "encoder" (one pass of the network that was
-    trained with the generator). A code of your own goes to `embed(start=...)`.
-    steps: Adam steps (the paper takes 5000; faces settle in about 1000); None: as many as `budget` allows.
+    "nearest" (of `candidates` random codes the one of the least loss), "encoder" (one pass of the network that was
+    trained with the generator), or "auto" (the encoder where it is this generator's, else the mean). A code of your own goes to `embed(start=...)`.
+    steps: of the optimizer (the paper takes 5000; faces settle in about 1000); None: as many as `budget` allows.
     budget: seconds after which the search ends if its steps do not end it before; further stages (noise, tuning) share
     them equally with the search for the code.
     learning_rate, betas, epsilon: of Adam.
     schedule: of the learning rate: "constant", "ramp" (up in 5 % of the steps, down a cosine in the last 25 %), or
     "cosine" (down a cosine from the first step).
+    optimizer: "adam", or "lbfgs", which learns from the last steps how the loss curves (`i2s.embedding.lbfgs`): a fifth
+    of the steps or less for the same loss; it takes no learning rate.
     patience: a photo is done when its loss has not fallen by the share `min_improvement` in so many steps; 0: never.
     w_noise: noise added to the code, in units of the spread of w; it has gone after 3/4 of the steps.
     mse_weight, tap_weights, lpips_weight: the lambdas of the loss: pixels, the four feature maps, LPIPS.
@@ -90,6 +93,7 @@ class EmbedSettings:
     snapshots: int = 20
     budget: float | None = None
     schedule: str = "constant"
+    optimizer: str = "adam"
     patience: int = 0
     min_improvement: float = 0.01
     candidates: int = 100
@@ -116,6 +120,10 @@ class EmbedSettings:
             raise SettingsError(f"space is {self.space!r}: it is 'z', 'w' or 'w+'.")
         if self.init not in STARTS:
             raise SettingsError(f"init is {self.init!r}: it is {_listed(STARTS)} (a code of your own goes to start=).")
+        if self.optimizer not in OPTIMIZERS:
+            raise SettingsError(f"optimizer is {self.optimizer!r}: it is {_listed(OPTIMIZERS)}.")
+        if self.optimizer == "lbfgs" and (self.w_noise or (self.noise and self.noise.when == "joint")):
+            raise SettingsError("L-BFGS takes no noise on the code and no maps beside it: use optimizer='adam'.")
         if self.schedule not in SCHEDULES:
             raise SettingsError(f"schedule is {self.schedule!r}: it is {_listed(SCHEDULES)}.")
         if self.steps is not None:

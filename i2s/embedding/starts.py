@@ -4,6 +4,8 @@ A code is [N, num_ws, w_dim] in W+, [N, 1, w_dim] in W (one row, which every lay
 that only start equal would be W+), and [N, 1, z_dim] in Z.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,9 @@ def initial_code(
     """
     rows = generator.num_ws if settings.space == "w+" else 1
     width = generator.z_dim if settings.space == "z" else generator.w_dim
+    if settings.init == "auto":
+        found = settings.space != "z" and has_encoder(generator)
+        settings = replace(settings, init="encoder" if found else "mean")
     if start is not None:
         code = _check_start(torch.as_tensor(start), generator, settings.space, count)
     elif settings.init == "mean":
@@ -86,7 +91,7 @@ def _encoded(generator: Generator, settings: EmbedSettings, objective: Objective
     if settings.space == "z":
         raise SettingsError("The encoder names a code of W, not of Z: use space='w' or 'w+', or another init.")
     encoder = load_encoder(device=generator.device)
-    if encoder.generator != generator.name or encoder.w_dim != generator.w_dim:
+    if not _belongs(encoder, generator):
         raise SettingsError(
             f"The encoder belongs to the generator {encoder.generator!r} and knows nothing of "
             f"{generator.name or 'unnamed'!r}: use another init, such as 'mean'."
@@ -95,6 +100,17 @@ def _encoded(generator: Generator, settings: EmbedSettings, objective: Objective
     if seen.shape[-2:] != (encoder.resolution, encoder.resolution):
         seen = resize(seen, encoder.resolution).to(generator.device)
     return encoder(seen.float())[:, None]
+
+
+def has_encoder(generator: Generator) -> bool:
+    """Whether the shipped encoder was trained with this generator."""
+    from i2s.encoders import load_encoder
+
+    return _belongs(load_encoder(), generator)
+
+
+def _belongs(encoder, generator: Generator) -> bool:
+    return encoder.generator == generator.name and encoder.w_dim == generator.w_dim
 
 
 def _check_start(start: Tensor, generator: Generator, space: str, count: int) -> Tensor:
