@@ -63,7 +63,8 @@ class EmbedSettings:
     space: "w+" (a code of its own for each layer), "w" (one for all), or "z" (the mapping network's input).
     init: "mean" (the mean latent; in Z, of random z, the one whose w is nearest to it), "uniform" (U(-1, 1)), "zeros",
     "nearest" (of `candidates` random codes the one of the least loss), "encoder" (one pass of the network that was
-    trained with the generator), or "auto" (the encoder where it is this generator's, else the mean). A code of your own goes to `embed(start=...)`.
+    trained with the generator), or "auto" (the encoder's where there is one for this generator, else the mean).
+    A code of your own goes to `embed(start=...)`.
     steps: of the optimizer (the paper takes 5000; faces settle in about 1000); None: as many as `budget` allows.
     budget: seconds after which the search ends if its steps do not end it before; further stages (noise, tuning) share
     them equally with the search for the code.
