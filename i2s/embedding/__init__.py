@@ -3,7 +3,7 @@
     1. start with an initial code          starts.py
     2. generate an image of it             generator.synthesis
     3. compare it with the photo           objective.py, i2s.losses
-    4. update the code by gradient descent adam.py
+    4. update the code by gradient descent adam.py; lbfgs.py, from what metric.py says of the generator
     5. repeat                              loop.py
 
 run.py          `embed`, the verb that puts them together

@@ -24,8 +24,9 @@ def inverse_metric(
 ) -> Tensor | None:
     """About the inverse of the Hessian of `loss` in W+, [num_ws, w_dim, w_dim], but for its scale: entries of about 1.
 
-    Masks and degradations are left out: they are the photos' own. count: images that it is estimated from. damping: added to the eigenvalues, as a share of their mean, so that
-    directions of which nothing is seen do not run away. None where the layers have no `affine`.
+    Masks and degradations are left out: they are the photos' own. count: images that it is estimated from.
+    damping: added to the eigenvalues, as a share of their mean, so that directions of which nothing is seen do not
+    run away. None where the layers have no `affine`.
     """
     C = sensitivity(generator, loss, count, seed)
     if C is None:

@@ -20,8 +20,8 @@ def image2stylegan() -> EmbedSettings:
 def fast() -> EmbedSettings:
     """Not a paper's: the loss of 1000 steps of Image2StyleGAN in about a tenth of the time, and then a little further.
 
-    The loss of arXiv 1904.03189 in W+, from the encoder's code where there is one, by L-BFGS (Liu and Nocedal 1989) in coordinates
-    that are scaled by what the styles do to the image. `benchmarks/time_to_quality.py` compares it with others.
+    The loss of arXiv 1904.03189 in W+, from the encoder's code where there is one, by L-BFGS (Liu and Nocedal 1989) in
+    coordinates scaled by what the styles do to the image; `benchmarks/time_to_quality.py` compares it with others.
     """
     return EmbedSettings(space="w+", init="auto", steps=150, optimizer="lbfgs")
 
