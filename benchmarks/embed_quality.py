@@ -62,7 +62,7 @@ def main() -> None:
         "perceptual": perceptual.describe(),
         "photos": len(files),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
-        "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
     }
     results = {}
     for space, at in (("w+", options.at), ("w", options.at_w or options.at)):

@@ -30,7 +30,8 @@ def main() -> None:
     }
     for name, values in runs.items():
         times = torch.tensor(values)
-        print(f"{name}: median {times.median():.0f} ms, p95 {times.quantile(0.95):.0f} ms, {torch.get_num_threads()} threads")
+        middle, slow = times.median(), times.quantile(0.95)
+    print(f"{name}: median {middle:.0f} ms, p95 {slow:.0f} ms, {torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":

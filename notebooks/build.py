@@ -66,7 +66,8 @@ def execute(notebook: nbformat.NotebookNode, timeout: int = 600) -> nbformat.Not
     """Run all cells in the current environment; what differs from run to run is taken out."""
     from nbclient import NotebookClient
 
-    NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}).execute()
+    here = {"metadata": {"path": str(HERE)}}
+    NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=here).execute()
     notebook.metadata = nbformat.from_dict(METADATA)  # drops widget state, which viewers cannot use
     for cell in notebook.cells:
         keep_tags(cell)

@@ -42,7 +42,8 @@ def expect_tensor(
 
     `hint`, the likely mistake, is added where the shape is wrong.
     """
-    expect(answer is not None and answer is not NotImplemented, f"`{name}` has no value yet: write the line that makes it.")
+    written = answer is not None and answer is not NotImplemented
+    expect(written, f"`{name}` has no value yet: write the line that makes it.")
     expect(
         isinstance(answer, Tensor),
         f"`{name}` is a {type(answer).__name__}, but a torch tensor is needed.",

@@ -32,14 +32,15 @@ def check_give_smile(give_smile) -> None:
     if close(found, w1 - 0.5 * (smiling - neutral)):
         expect(False, "this takes the smile away: add smiling minus neutral, not neutral minus smiling.")
     if close(found, w1 + 0.5 * smiling):
-        expect(False, "the whole smiling person was added: take their neutral code off first, so that only the smile is left.")
+        expect(False, "the whole smiling person was added: take their neutral code off first; the smile is left.")
     if close(found, 0.5 * w1 + 0.5 * (smiling - neutral)) or close(found, 0.5 * (w1 + smiling - neutral)):
         expect(False, "person 1 was scaled too: lambda belongs to the smile alone.")
     if close(found, w1 + smiling - neutral):
         expect(False, "lambda is not used: multiply the difference by it.")
     expect(close(give_smile(w1, neutral, smiling, 0.0), w1), "lambda 0 should leave person 1 alone.")
     expect(close(found, w1 + 0.5 * (smiling - neutral)), "this is not w1 + lambda (w3 - w2).")
-    expect(close(give_smile(neutral, neutral, smiling, 1.0), smiling), "given to its own owner, the smile should give the smiling code.")
+    to_its_owner = give_smile(neutral, neutral, smiling, 1.0)
+    expect(close(to_its_owner, smiling), "given to its own owner, the smile should give the smiling code.")
     passed("lambda 0 changes nothing, and a person's own smile makes their own smiling code.")
 
 
@@ -91,7 +92,8 @@ def check_dark_hair(cause) -> None:
 
 def check_request(answer) -> None:
     """Exercise 5.6: a request to edit a portrait. Looks for consent or labelling, and for a reason."""
-    expect(isinstance(answer, str) and len(answer.split()) >= 15, "write two or three sentences into the string `answer`.")
+    long_enough = isinstance(answer, str) and len(answer.split()) >= 15
+    expect(long_enough, "write two or three sentences into the string `answer`.")
     words = answer.lower()
     reason = ("deceiv", "decept", "believe", "mislead", "trust", "truth", "lie", "fake", "manipul", "honest")
     condition = ("consent", "ask", "agree", "label", "say so", "permission", "caption", "marked", "declare")

@@ -44,7 +44,8 @@ def setup(generator: str | None = None, perceptual: str = "auto", device: str | 
     eye = load_perceptual(perceptual, device=chosen)
     print(f"perceptual  {eye.describe()}")
     lab = Lab(chosen, network, eye, _time_step(network, eye))
-    print(f"speed       {1 / lab.seconds_per_step:.0f} embedding steps a second: 300 steps take {300 * lab.seconds_per_step:.0f} s")
+    one = lab.seconds_per_step
+    print(f"speed       {1 / one:.0f} embedding steps a second: 300 steps take {300 * one:.0f} s")
     return lab
 
 

@@ -139,7 +139,7 @@ def channels(factors: Tensor, like: Tensor) -> Tensor:
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of a * b over the pixels, [N, C, H, W] -> [N, C], in float32 at least; row by row where that spares memory."""
+    """Sum of a * b over the pixels, [N, C, H, W] -> [N, C], in float32 at least; row by row where it spares memory."""
     dtype = torch.promote_types(a.dtype, torch.float32)
     if a.is_cuda:
         return (a * b).sum(dim=(2, 3), dtype=dtype)

@@ -14,8 +14,10 @@ from i2s.generators import load_generator
 from i2s.images import load_photos
 
 
-def embed_people(folder: Path, generator, limit: int, steps: int, learning_rate: float, progress: bool = True) -> People:
-    """The first `limit` people of the folder: neutral from the mean latent, smiling from the neutral code. ImageError."""
+def embed_people(
+    folder: Path, generator, limit: int, steps: int, learning_rate: float, progress: bool = True
+) -> People:
+    """The first `limit` people of the folder: neutral from the mean latent, smiling from neutral's code. ImageError."""
     names = sorted(p.name.removesuffix("-neutral.jpg") for p in folder.glob("*-neutral.jpg"))[:limit]
     if not names:
         raise ImageError(f"{folder} holds no NAME-neutral.jpg: give the folder of the aligned photos with --photos.")

@@ -163,7 +163,7 @@ class Trainer:
         self._next_phase(report)
 
     def _refit_mapping(self, report=lambda text: None) -> None:
-        """Fit the mapping network to the codes that the encoder gives the faces now; the moving average takes it over."""
+        """Fit the mapping network to the codes the encoder gives the faces now; the moving average takes it over."""
         mapping = self.generator.mapping
         codes = self._encode(torch.cat([self.faces, self.faces.flip(3)]))
         fit_mapping(mapping, codes, self.preset.mapping_steps, self.rng, report)

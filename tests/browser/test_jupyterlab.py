@@ -43,10 +43,11 @@ def lab(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser", f"--port={port}"]
-    command += ["--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}"]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser"]
+    command += [f"--port={port}", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}"]
     command += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    environment = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"), "JUPYTER_CONFIG_DIR": str(folder / ".c")}
+    own = {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"), "JUPYTER_CONFIG_DIR": str(folder / ".c")}
+    environment = os.environ | own
     with open(folder / "server.log", "w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
     address = f"http://127.0.0.1:{port}"
@@ -93,8 +94,10 @@ def wait(condition, seconds, what):
 def run_all(browser, address, name):
     """Open a notebook and run all its cells; returns when the last one has its number."""
     browser.get(f"{address}/lab/tree/{name}.ipynb?reset")
-    wait(lambda: browser.execute_script("return !!(window.jupyterapp && document.querySelector('.jp-Notebook .jp-CodeCell'))"), 90, name)
-    ready = "const p = window.jupyterapp.shell.currentWidget; const k = p && p.sessionContext && p.sessionContext.session;" \
+    shown = "return !!(window.jupyterapp && document.querySelector('.jp-Notebook .jp-CodeCell'))"
+    wait(lambda: browser.execute_script(shown), 90, name)
+    ready = "const p = window.jupyterapp.shell.currentWidget;" \
+            "const k = p && p.sessionContext && p.sessionContext.session;" \
             "return !!(k && k.kernel && k.kernel.status === 'idle')"  # fmt: skip
     wait(lambda: browser.execute_script(ready), 90, "the kernel")
     browser.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
@@ -118,7 +121,8 @@ def test_an_arrow_key_on_each_slider_changes_its_image(lab, browser, name, slide
     run_all(browser, lab, name)
     text = browser.find_element(By.CSS_SELECTOR, ".jp-Notebook").text
     assert "Loading widget" not in text and "Traceback" not in text and "Error displaying widget" not in text
-    handles = wait(lambda: browser.find_elements(By.CSS_SELECTOR, ".jp-OutputArea .widget-slider .noUi-handle"), 60, "sliders")
+    slider = ".jp-OutputArea .widget-slider .noUi-handle"
+    handles = wait(lambda: browser.find_elements(By.CSS_SELECTOR, slider), 60, "sliders")
     assert len(handles) == sliders
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for number, handle in enumerate(handles):

@@ -16,7 +16,7 @@ def smile(neutral, smiling, left_out):
     return (smiling[others] - neutral[others]).mean(0)
 
 
-WORDS = "Readers would believe it is a photo and be deceived; I would do it only with consent and with a label beside it."
+WORDS = "Readers would believe it is a photo and be deceived; I would do it only with consent and a label beside it."
 SOLUTIONS = {
     "morph": line(),
     "give_smile": lambda w, n, s, lam: w + lam * (s - n),
@@ -51,8 +51,8 @@ MISTAKES = [
     ("dark_hair", "B", "every smile"),
     ("dark_hair", "C", "nothing new"),
     ("request", "", "sentences"),
-    ("request", "I would do it for them because the newspaper pays me well and the picture is really nicer then", "believe"),
-    ("request", "I would refuse since readers believe what they see there and that would be a very bad thing indeed", "asked"),
+    ("request", "I would do it because the newspaper pays me well and the picture is really so much nicer then", "believe"),
+    ("request", "I would refuse since readers believe what they see and that would be a very bad thing indeed", "asked"),
 ]  # fmt: skip
 
 

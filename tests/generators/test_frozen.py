@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
+from helpers import tiny_generator
 
 from i2s.generators import frozen, layers
 from i2s.generators.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
-from helpers import tiny_generator
 
 
 def pair(up: bool, clamp: float | None = None, seed: int = 0) -> tuple[StyledConv, StyledConv]:
