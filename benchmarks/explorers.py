@@ -31,7 +31,7 @@ def main() -> None:
     for name, values in runs.items():
         times = torch.tensor(values)
         middle, slow = times.median(), times.quantile(0.95)
-    print(f"{name}: median {middle:.0f} ms, p95 {slow:.0f} ms, {torch.get_num_threads()} threads")
+        print(f"{name}: median {middle:.0f} ms, p95 {slow:.0f} ms, {torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":

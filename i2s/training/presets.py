@@ -73,7 +73,7 @@ class Preset:
         if self.mapping_steps and self.z_dim != self.w_dim:
             raise SettingsError(f"The warm start needs z_dim == w_dim, but they are {self.z_dim} and {self.w_dim}.")
         if self.augment_least > STRONGEST:
-            raise SettingsError(f"augment_least is {self.augment_least}: at most {STRONGEST}, or it shows in the faces.")
+            raise SettingsError(f"augment_least is {self.augment_least}: at most {STRONGEST}, or faces show it.")
         if self.encoded >= 1 or self.style_mixing > 1:
             raise SettingsError("encoded is a share below 1 (some codes are random), style_mixing one of at most 1.")
         if self.discriminator not in DISCRIMINATORS:

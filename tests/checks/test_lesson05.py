@@ -51,8 +51,8 @@ MISTAKES = [
     ("dark_hair", "B", "every smile"),
     ("dark_hair", "C", "nothing new"),
     ("request", "", "sentences"),
-    ("request", "I would do it because the newspaper pays me well and the picture is really so much nicer then", "believe"),
-    ("request", "I would refuse since readers believe what they see and that would be a very bad thing indeed", "asked"),
+    ("request", "I would do it because the newspaper pays me well and the picture is really nicer so", "believe"),
+    ("request", "I would refuse since readers believe what they see and that would be a bad thing indeed", "asked"),
 ]  # fmt: skip
 
 
