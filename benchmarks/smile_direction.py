@@ -1,8 +1,9 @@
 """Does W+ know what a smile is? `python benchmarks/smile_direction.py FOLDER --out benchmarks/results`.
 
-FOLDER holds people as NAME-neutral.jpg and NAME-smiling.jpg. All are embedded in W+; a direction is the mean of the
-others' differences, smiling minus neutral. For each person left out: does the smile move the code along the direction
-of the others? And the other way: random faces moved along the mean direction, as a sheet to look at.
+FOLDER holds people as NAME-neutral.jpg and NAME-smiling.jpg. All are embedded in W+ as those of lesson 5 are
+(`i2s.training.people`); a direction is the mean of the others' differences, smiling minus neutral. For each person left
+out: does the smile move the code along the direction of the others, and does that direction, added to the neutral code,
+bring the image nearer to the smiling photo? And random faces moved along the mean direction, as a sheet to look at.
 """
 
 import argparse
@@ -12,8 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from i2s import embed, load_generator, load_perceptual
+from i2s import load_generator
 from i2s.images import contact_sheet, load_photos, write_image
+from i2s.metrics import psnr
+from i2s.training.people import embed_people
 
 
 def leave_one_out(differences: Tensor) -> Tensor:
@@ -33,28 +36,37 @@ def shuffled(neutral: Tensor, smiling: Tensor, times: int = 200, seed: int = 0) 
     return torch.stack(found)
 
 
+@torch.no_grad()
+def gain(generator, neutral: Tensor, smiling: Tensor, photos: Tensor) -> Tensor:
+    """dB by which the others' mean smile, added to a person's neutral code, brings it nearer to the smiling photo."""
+    differences = smiling - neutral
+    others = (differences.sum(0) - differences) / (len(neutral) - 1)
+    before, after = (psnr(generator.synthesis(codes), photos) for codes in (neutral, neutral + others))
+    return after - before
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--limit", type=int, default=None, help="only so many people")
     options = parser.parse_args()
 
-    generator, perceptual = load_generator(), load_perceptual("slim")
-    people = sorted(p.name.removesuffix("-neutral.jpg") for p in options.photos.glob("*-neutral.jpg"))[: options.limit]
-    files = [options.photos / f"{person}-{face}.jpg" for face in ("neutral", "smiling") for person in people]
-    result = embed(load_photos(files, generator.resolution), generator, steps=options.steps, perceptual=perceptual)
-    neutral, smiling = result.w_plus.chunk(2)
+    generator = load_generator()
+    people = embed_people(options.photos, generator, options.limit)
+    neutral, smiling = people.neutral, people.smiling
+    photos = load_photos(sorted(options.photos.glob("*-smiling.jpg"))[: options.limit], generator.resolution)
     cosines, chance = leave_one_out(smiling - neutral), shuffled(neutral, smiling)
+    nearer = gain(generator, neutral, smiling, photos)
     table = {
         "generator": generator.describe(),
-        "people": len(people),
-        "steps": options.steps,
+        "people": len(neutral),
         "cosine with the others' mean, median": round(cosines.median().item(), 3),
-        "people whose smile goes the others' way": f"{int((cosines > 0).sum())} of {len(people)}",
+        "people whose smile goes the others' way": f"{int((cosines > 0).sum())} of {len(neutral)}",
         "mean cosine": round(cosines.mean().item(), 3),
         "mean cosine, signs at random, 95th percentile": round(chance.quantile(0.95).item(), 3),
+        "whom the others' smile brings nearer to their own": f"{int((nearer > 0).sum())} of {len(neutral)}",
+        "by dB, median": round(nearer.median().item(), 2),
     }
     print(json.dumps(table, indent=1))
     options.out.mkdir(parents=True, exist_ok=True)

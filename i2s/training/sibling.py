@@ -25,6 +25,7 @@ from i2s.generators.base import Generator
 from i2s.generators.layers import LRELU_GAIN
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.images import contact_sheet, write_image
+from i2s.metrics import psnr
 from i2s.training.checkpoint import load_checkpoint, save_checkpoint
 from i2s.training.export import finish
 from i2s.training.features import VGG19, SqueezeNet
@@ -152,6 +153,17 @@ class Distillation:
         self.rng.manual_seed(self.images)
 
 
+@torch.no_grad()
+def closeness(teacher: Generator, student: Generator, count: int = 256, seed: int = 7) -> dict[str, float]:
+    """PSNR in dB between the two images of one code, median and tenths of `count` random codes w."""
+    pairs = []
+    for z in teacher.sample_z(count, seed).split(32):
+        w_plus = teacher.mapping(z)
+        pairs.append(psnr(student.synthesis(w_plus, "none"), teacher.synthesis(w_plus, "none").clamp(-1, 1)))
+    marks = torch.cat(pairs).quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64))
+    return dict(zip(("low", "median", "high"), (round(float(mark), 1) for mark in marks)))
+
+
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -180,7 +192,9 @@ def main(arguments: list[str] | None = None) -> int:
                 "licence": "MIT",
                 "training": f"distilled from {options.teacher.stem}, {run.images / 1000:.0f} thousand images",
             }
-            print(save_generator(finish(run.average), options.out, extra_metadata=notes))
+            student = finish(run.average)
+            print(save_generator(student, options.out, extra_metadata=notes))
+            print("PSNR to the teacher's image of the same code:", json.dumps(closeness(teacher, student)), "dB")
     except I2SError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -31,6 +31,15 @@ def test_codes_are_found_saved_and_loaded(folder, tmp_path):
     assert not torch.allclose(loaded.neutral, loaded.smiling, atol=1e-2)
 
 
+def test_the_penalty_keeps_the_codes_near_those_of_random_faces(folder):
+    generator = tiny_generator()
+    away = []
+    for weight in (0.0, 5.0):
+        people = embed_people(folder, generator, 2, 12, 0.05, p_norm_weight=weight, progress=False)
+        away.append((people.smiling - generator.w_mean).norm())
+    assert away[1] < 0.9 * away[0]
+
+
 def test_codes_of_another_generator_are_refused(folder, tmp_path):
     generator = tiny_generator()
     people = embed_people(folder, generator, limit=1, steps=1, learning_rate=0.05, progress=False)

@@ -7,7 +7,7 @@ from tiny_run import Eye, quiet
 
 from i2s.generators import load_generator
 from i2s.training.export import finish
-from i2s.training.sibling import Distillation, sibling_of
+from i2s.training.sibling import Distillation, closeness, sibling_of
 from i2s.weights.native import save_generator
 
 
@@ -29,6 +29,17 @@ def test_the_student_learns_to_draw_what_the_teacher_draws(teacher, tmp_path):
     seen = [run.step()["reconstruction"] for _ in range(150)]
     assert sum(seen[-30:]) / 30 < 0.6 * sum(seen[:2]) / 2
     assert all(torch.equal(a, b) for a, b in zip(mapping, run.student.mapping.parameters()))
+
+
+def test_closeness_is_the_error_of_the_images(teacher):
+    far = sibling_of(teacher)
+    measured = closeness(teacher, far, count=8)
+    with torch.no_grad():
+        w_plus = teacher.mapping(teacher.sample_z(8, seed=7))
+        error = (far.synthesis(w_plus, "none").clamp(-1, 1) - teacher.synthesis(w_plus, "none").clamp(-1, 1)) / 2
+    by_hand = (-10 * error.double().square().mean(dim=(1, 2, 3)).log10()).median()
+    assert measured["low"] <= measured["median"] <= measured["high"]
+    assert measured["low"] - 0.1 <= by_hand <= measured["high"] + 0.1
 
 
 def test_codes_are_mixed_and_plain(teacher, tmp_path):
