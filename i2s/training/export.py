@@ -1,6 +1,6 @@
 """From a run's checkpoint to the files that ship.
 
-    python -m i2s.training.export --run runs/cpu-64 --out data/faces-64.safetensors \
+    python -m i2s.training.export --run runs/cpu-64/best --out data/faces-64.safetensors \
         --encoder data/encoder-64.safetensors --text licence=MIT --text "data=3,616 faces, see faces-64.md"
 
 The generator is the moving average of the run's, in half precision, with its mean latent, its noise maps and the

@@ -30,6 +30,7 @@ from i2s.training.sheets import save_sheet
 from i2s.training.warm_start import fit_mapping
 
 PHASES = ("autoencode", "mapping", "adversarial", "done")
+BEST = "best"  # the folder, inside the run's, of the checkpoint with the lowest Frechet distance
 
 
 class Trainer:
@@ -123,7 +124,7 @@ class Trainer:
             if self.state["phase"] == "mapping":
                 self._fit_mapping(report)
                 continue
-            before = time.time()
+            before, anchored = time.time(), self._anchored()
             terms = self._autoencode() if self.state["phase"] == "autoencode" else self._adversarial()
             terms = {name: float(value) for name, value in terms.items()}
             window.append((terms, time.time() - before))
@@ -133,7 +134,10 @@ class Trainer:
             if self._crossed(self.preset.report_kimg):
                 self._report(window, report)
                 window = []
-            if self.state["phase"] == "adversarial" and self._crossed(self.preset.metric_kimg):
+            adversarial = self.state["phase"] == "adversarial"
+            if adversarial and not anchored and self.preset.refit_kimg and self._crossed(self.preset.refit_kimg):
+                self._refit_mapping()  # before the metric: the encoder's codes have moved since the last time
+            if adversarial and self._crossed(self.preset.metric_kimg):
                 self.measure(report)
             if time.time() - last > checkpoint_seconds:
                 self.save()
@@ -187,12 +191,11 @@ class Trainer:
         generator_loss, discriminator_loss = losses.generator_loss, losses.discriminator_loss
         if p.discriminator == "projected":
             generator_loss, discriminator_loss = hinge_generator, hinge_discriminator
-        if p.refit_kimg and self.state["images"] and self._crossed(p.refit_kimg):
-            self._refit_mapping()
         self._set_trained(False)
         w_plus = self._random_w_plus(p.batch - encoded)
         if encoded:
-            w = self.encoder(real[:encoded], self.dtype)
+            with torch.set_grad_enabled(not self._anchored()):
+                w = self.encoder(real[:encoded], self.dtype)
             w_plus = torch.cat([w_plus, w[:, None].expand(-1, self.generator.num_ws, -1)])
         fake = self._synthesize(w_plus)
         g_loss = generator_loss(self.discriminator(self.augment(fake), self.dtype))
@@ -228,6 +231,10 @@ class Trainer:
         self.augment.update(float(sign), p.batch)
         terms |= {"d": d_loss.detach(), "sign": sign, "augment": torch.tensor(self.augment.p)}
         return terms
+
+    def _anchored(self) -> bool:
+        """Whether W is fixed: encoder and mapping stand still from `anchor_kimg` on."""
+        return 0 < self.preset.anchor_kimg * 1000 <= self.state["images"] and self.state["phase"] == "adversarial"
 
     def _set_trained(self, learns: bool) -> None:
         """Whether the discriminator's weights collect gradients: not in the generator's move."""
@@ -316,7 +323,7 @@ class Trainer:
         save_sheet(self, self.folder / "latest.png")
 
     def measure(self, report=print) -> dict[str, float]:
-        """The metric on the averaged generator; logged, with a sheet of its own."""
+        """The metric on the averaged generator; logged, with a sheet of its own. The best so far is kept in `best/`."""
         from i2s.training.metrics import evaluate
 
         scores = evaluate(self.average, self.faces, self.features, self.preset.metric_samples, dtype=self.dtype)
@@ -325,6 +332,9 @@ class Trainer:
         report(json.dumps(line))
         save_sheet(self, self.folder / f"sheet-{int(self.state['images'] / 1000):05d}.png")
         self.state["metric"] = scores["frechet"]
+        if scores["frechet"] < self.state.get("best", float("inf")):
+            self.state["best"] = scores["frechet"]
+            self.save(BEST)  # a game has no end: what is best now may be gone later
         return scores
 
     def _where(self, phase: str) -> dict:
@@ -337,7 +347,7 @@ class Trainer:
     def _networks(self) -> dict[str, torch.nn.Module]:
         return {"g": self.generator, "average": self.average, "d": self.discriminator, "e": self.encoder}
 
-    def save(self) -> Path:
+    def save(self, subfolder: str = "") -> Path:
         """Write a complete checkpoint to the run's folder."""
         tensors = {f"{n}.{k}": v for n, net in self._networks().items() for k, v in net.state_dict().items()}
         for name, optimizer in (("adam_g", self.adam_g), ("adam_d", self.adam_d)):
@@ -346,7 +356,7 @@ class Trainer:
         tensors |= {"rng": self.rng.get_state(), "batches": self.batches.generator.get_state()}
         tensors["path_mean"] = self.path_mean
         state = self.state | {"augment": self.augment.p, "preset": dataclasses.asdict(self.preset)}
-        return save_checkpoint(self.folder, tensors, state)
+        return save_checkpoint(self.folder / subfolder, tensors, state)
 
     def resume(self) -> bool:
         """Take up the newest checkpoint of the run's folder, if there is one."""

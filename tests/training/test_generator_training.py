@@ -9,7 +9,9 @@ from PIL import Image
 from tiny_run import BATCH, TINY, quiet, tensors_of, trainer
 
 from i2s.errors import SettingsError, WeightFileError
+from i2s.training.export import read_run
 from i2s.training.presets import PRESETS, Preset
+from i2s.training.trainer import BEST
 
 # ---- presets --------------------------------------------------------------------------------------------------------
 
@@ -93,7 +95,8 @@ def test_a_plain_run_starts_with_the_adversarial_phase(tmp_path):
 
 
 def test_the_discriminator_leads(tmp_path):
-    run = trainer(tmp_path, autoencode=0.0, mapping_steps=0, discriminator_lead=0.016, adversarial=0.016)
+    lengths = {"autoencode": 0.0, "mapping_steps": 0, "discriminator_lead": 0.016, "adversarial": 0.016}
+    run = trainer(tmp_path, **lengths, refit_kimg=10.0)
     before = [q.clone() for q in run.generator.parameters()]
     judge = [q.clone() for q in run.discriminator.parameters()]
     run.train(60, report=quiet)
@@ -110,6 +113,19 @@ def test_without_noise_inputs_the_stored_maps_have_no_effect_even_in_a_run_that_
     run.train(60, report=quiet)
     for network in (run.average, run.generator):
         assert torch.equal(network.synthesis(w_plus), network.synthesis(w_plus, "none"))
+
+
+def test_the_best_by_the_metric_is_kept_and_the_run_goes_on(tmp_path, monkeypatch):
+    """A game has no end: a checkpoint that was better than all after it must still be there to be exported."""
+    values = iter([30.0, 20.0, 50.0, 40.0])
+    scores = lambda *args, **kwargs: {"frechet": next(values), "precision": 0.5, "recall": 0.5}  # noqa: E731
+    monkeypatch.setattr("i2s.training.metrics.evaluate", scores)
+    run = trainer(tmp_path, metric_kimg=0.008, autoencode=0.0, mapping_steps=0, adversarial=0.032)
+    run.train(1e9, report=quiet)
+    assert run.state["total"] == 4 * BATCH and run.state["best"] == 20.0
+    _, _, state = read_run(tmp_path / BEST)
+    assert (state["images"], state["metric"]) == (2 * BATCH, 20.0)
+    assert read_run(tmp_path)[2]["phase"] == "done"
 
 
 def test_a_run_leaves_the_global_random_numbers_alone(tmp_path):
@@ -246,3 +262,24 @@ def test_a_refit_moves_the_mapping_and_the_average_takes_it_over(tmp_path):
     assert not all(torch.equal(p, q) for p, q in zip(run.generator.mapping.parameters(), before))
     for p, q in zip(run.generator.mapping.parameters(), run.average.mapping.parameters()):
         assert torch.equal(p, q)
+
+
+def test_from_the_anchor_on_only_the_synthesis_network_learns(tmp_path):
+    """Encoder and mapping stand still, so W is the same for the newest weights and for their moving average."""
+    lengths = {"autoencode": 0.0, "mapping_steps": 3, "discriminator_lead": 0.0, "adversarial": 0.064}
+    run = trainer(tmp_path, **lengths, refit_kimg=0.016, anchor_kimg=0.032)
+
+    def report(text):
+        if run.state["phase"] == "adversarial" and run.state["images"] == 32:
+            run.stop()
+
+    run.train(60, report=report)
+    assert run.state["images"] == 32
+    parts = {"encoder": run.encoder, "mapping": run.generator.mapping, "synthesis": run.generator.synthesis}
+    before = {name: [q.clone() for q in part.parameters()] for name, part in parts.items()}
+    run.train(60, report=quiet)
+    moved = {
+        name: not all(torch.equal(p, q) for p, q in zip(part.parameters(), before[name])) for name, part in parts.items()
+    }
+    assert run.state["phase"] == "done"
+    assert moved == {"encoder": False, "mapping": False, "synthesis": True}
