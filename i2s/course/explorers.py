@@ -30,6 +30,15 @@ def named(codes: list[Tensor], names: list[str] | None, what: str) -> list[str]:
     return names
 
 
+def say(image, text: str) -> None:
+    """Give the Image widget a text for who cannot see it: its title, since it has no `alt`, from ipywidgets 8 on.
+
+    Version 7 has no place for it; there the line under the picture says the same.
+    """
+    if image.has_trait("tooltip"):
+        image.tooltip = text
+
+
 class MorphExplorer:
     """A slider along the line between codes: w = lambda w1 + (1 - lambda) w2 (Image2StyleGAN: morphing).
 
@@ -70,6 +79,7 @@ class MorphExplorer:
         try:
             self.image.value = encoded(frame(self.render(self.slider.value), self.size))
             self.status.value = self.said(self.slider.value)
+            say(self.image, f"Morph, {self.status.value}")
         except Exception as error:  # a widget has no other place to say it
             self.status.value = f"{type(error).__name__}: {error}"
 
@@ -86,7 +96,9 @@ class MorphExplorer:
     def snapshot(self, count: int = 7) -> Sheet:
         """The same as a static sheet: `count` places from the first code to the last."""
         places = torch.linspace(0, len(self.codes) - 1, count).tolist()
-        return show([self.render(p) for p in places], labels=[f"{p:.2f}" for p in places], columns=count)
+        labels = [f"{p:.2f}" for p in places]
+        alt = f"Morph from {' to '.join(self.names)}, in {count} pictures"
+        return show([self.render(p) for p in places], labels=labels, columns=count, alt=alt)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -145,6 +157,7 @@ class CrossoverExplorer:
             self.image.value = encoded(frame(self.render(self.code()), self.size))
             rows = self.style_rows()
             self.status.value = f"rows of the style: {', '.join(map(str, rows)) or 'none'}"
+            say(self.image, f"{self.content.label} with the style of {self.style.label}, {self.status.value}")
         except Exception as error:  # a widget has no other place to say it
             self.status.value = f"{type(error).__name__}: {error}"
 
@@ -156,7 +169,8 @@ class CrossoverExplorer:
         images = [self.render(content), self.render(style)]
         images += [self.render(crossover(content, style, layers=list(range(k, rows)))) for k in splits]
         labels = ["content", "style"] + [f"split {k}" for k in splits]
-        return show(images, labels=labels, columns=len(images), size=128)
+        alt = f"Crossover of {self.content.label} and {self.style.label}: {', '.join(labels)}"
+        return show(images, labels=labels, columns=len(images), size=128, alt=alt)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -184,6 +198,7 @@ class EmbedWatcher:
         if step.step % self.every == 0 or step.step == step.steps:
             self.image.value = encoded(self.draw(step))
             self.label.value = f"photo | image at step {step.step} of {step.steps} | loss {self.losses[-1]:.3f}"
+            say(self.image, f"Side by side: {self.label.value}")
 
     def draw(self, step: Step) -> Image.Image:
         """Photo, image and loss curve side by side."""

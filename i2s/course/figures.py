@@ -1,11 +1,14 @@
 """Pictures and plots in one style: colours that colour-blind readers can tell apart, on a clear ground."""
 
 import io
+from base64 import b64encode
+from html import escape
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from i2s.errors import SettingsError
 from i2s.images import contact_sheet
 
 # Okabe and Ito's palette, chosen to be told apart with any kind of colour vision
@@ -13,21 +16,25 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 class Sheet:
-    """A picture that a notebook shows in one format only: PIL's own display stores a PNG and a JPEG of each.
+    """A picture that a notebook shows as `<img alt="...">`, once, in one format.
 
+    As HTML, since viewers of notebooks (JupyterLab, VS Code, nbconvert's pages) show an `image/png` output without its
+    text, and since PIL's own display stores a PNG and a JPEG of each picture.
     picture: PIL. format: "JPEG" for faces (a tenth of the size), "PNG" for plots (sharp lines). alt: what is to be
-    seen, for who cannot see it; it stands in the notebook's file beside the picture.
+    seen, for who cannot see it; a picture without it is refused. SettingsError.
     """
 
     def __init__(self, picture: Image.Image, format: str = "JPEG", alt: str = ""):
+        if not alt.strip():
+            raise SettingsError("A picture needs a text for who cannot see it: give alt='...', what is to be seen.")
         self.picture, self.format, self.alt = picture, format, alt
 
     def __repr__(self) -> str:
         return f"<picture, {self.picture.width} x {self.picture.height} px>"
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        kind = f"image/{self.format.lower()}"
-        return {kind: encoded(self.picture, self.format)}, {kind: {"alt": self.alt}}
+    def _repr_html_(self) -> str:
+        data = b64encode(encoded(self.picture, self.format)).decode()
+        return f'<img alt="{escape(self.alt)}" src="data:image/{self.format.lower()};base64,{data}">'
 
 
 def encoded(picture: Image.Image, format: str = "JPEG") -> bytes:
@@ -48,7 +55,8 @@ def show(
 
     alt: text for who cannot see it; made of the labels unless given.
     """
-    alt = alt or f"{len(images)} pictures" + (": " + ", ".join(str(label) for label in labels) if labels else "")
+    number = f"{len(images)} picture{'s' if len(images) > 1 else ''}"
+    alt = alt or ": ".join([number, *([", ".join(map(str, labels))] if labels else [])])
     return Sheet(contact_sheet(images, columns=min(columns, len(images)), labels=labels, size=size), alt=alt)
 
 

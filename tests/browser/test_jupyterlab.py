@@ -1,4 +1,5 @@
-"""The explorers in a real browser: headless Chromium on a real JupyterLab, arrow keys on each slider."""
+"""The lessons in a real browser: headless Chromium on a real JupyterLab, arrow keys on each slider, a text for each
+picture."""
 
 import json
 import os
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab whose folder holds lessons 0 and 5, solutions inside."""
+    """The address of a JupyterLab whose folder holds lessons 0 and 5, solutions inside, and lesson 1 as it is shipped."""
     folder = tmp_path_factory.mktemp("lab")
     for name in ("00_start_here", "05_editing"):
         notebook = nbformat.read(NOTEBOOKS / "solutions" / f"{name}.ipynb", as_version=4)
@@ -36,6 +37,7 @@ def lab(tmp_path_factory):
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, folder / f"{name}.ipynb")
+    shutil.copy(NOTEBOOKS / "solutions" / "01_stylegan_anatomy.ipynb", folder / "executed.ipynb")
     settings = folder / ".settings" / "@jupyterlab" / "notebook-extension"
     settings.mkdir(parents=True)
     # all cells in the page, also those out of sight
@@ -92,11 +94,25 @@ def wait(condition, seconds, what):
     pytest.fail(f"after {seconds} s still waiting for {what}")
 
 
-def run_all(browser, address, name):
-    """Open a notebook and run all its cells; returns when the last one has its number."""
+def open_notebook(browser, address, name):
     browser.get(f"{address}/lab/tree/{name}.ipynb?reset")
     shown = "return !!(window.jupyterapp && document.querySelector('.jp-Notebook .jp-CodeCell'))"
     wait(lambda: browser.execute_script(shown), 90, name)
+
+
+def pictures(browser):
+    """What a screen reader gets of each picture among the outputs, and whether there is one: [{said, width}].
+
+    A picture's name is its `alt`, and where it has none its title: so for the explorers' Image widget.
+    """
+    script = "return [...document.querySelectorAll('.jp-OutputArea-output img')]" \
+             ".map(e => ({said: e.alt || e.title, width: e.naturalWidth}))"  # fmt: skip
+    return browser.execute_script(script)
+
+
+def run_all(browser, address, name):
+    """Open a notebook and run all its cells; returns when the last one has its number."""
+    open_notebook(browser, address, name)
     ready = "const p = window.jupyterapp.shell.currentWidget;" \
             "const k = p && p.sessionContext && p.sessionContext.session;" \
             "return !!(k && k.kernel && k.kernel.status === 'idle')"  # fmt: skip
@@ -137,4 +153,17 @@ def test_an_arrow_key_on_each_slider_changes_its_image(lab, browser, name, slide
         time.sleep(0.5)
         browser.save_screenshot(str(SCREENSHOTS / f"{name}-slider-{number}-after.png"))
         assert browser.execute_script("return arguments[0].naturalWidth", image) > 100
+    shown = pictures(browser)
+    assert len(shown) > sliders and all(len(p["said"]) >= 10 and p["width"] > 20 for p in shown), shown
     assert severe(browser) == []
+
+
+@pytest.mark.timeout(300)
+def test_a_notebook_that_is_only_opened_shows_its_pictures_with_their_texts(lab, browser):
+    """JupyterLab does not trust a file that came from elsewhere, and cleans its HTML: picture and text must pass."""
+    open_notebook(browser, lab, "executed")
+    stored = json.loads((NOTEBOOKS / "solutions" / "01_stylegan_anatomy.ipynb").read_text())
+    count = sum("text/html" in o.get("data", {}) for c in stored["cells"] for o in c.get("outputs", ()))
+    wait(lambda: len(pictures(browser)) == count, 60, f"{count} pictures: {pictures(browser)}")
+    wait(lambda: all(p["width"] > 20 for p in pictures(browser)), 30, "the pictures")
+    assert all(len(p["said"]) >= 10 for p in pictures(browser)), pictures(browser)

@@ -1,9 +1,17 @@
-"""Plots: readable numbers, curves that coincide both seen, small files."""
+"""Plots: readable numbers, curves that coincide both seen, small files. Pictures: one `<img>` each, with a text."""
 
+import io
+from base64 import b64decode
+from html.parser import HTMLParser
+
+import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
+from PIL import Image
 
-from i2s.course import figures, plot, plot_spread
-from i2s.course.figures import encoded
+from i2s.course import bars, figures, plot, plot_spread, show, show_maps
+from i2s.course.figures import Sheet, encoded
+from i2s.errors import SettingsError
 
 FALLING = [4 * 0.98**k for k in range(100)]
 
@@ -48,3 +56,56 @@ def test_the_spread_goes_from_the_lowest_to_the_highest_run(monkeypatch):
 def test_a_plot_is_a_small_file():
     sheet = plot({name: [x * k for x in FALLING] for k, name in enumerate("abcdef", 1)}, "step", "loss", log=True)
     assert len(encoded(sheet.picture, sheet.format)) < 15_000
+
+
+# --- the text of a picture ------------------------------------------------------------------------------------------
+
+
+def shown(sheet) -> tuple[dict, dict]:
+    """What a notebook gets of it: data of each kind, and the attributes of the one `<img>` in its HTML."""
+    data, _ = DisplayFormatter().format(sheet)
+    tags = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))
+    parser.feed(data["text/html"])
+    ((tag, attributes),) = tags
+    assert tag == "img"
+    return data, attributes
+
+
+@pytest.mark.parametrize(
+    "make, kind, said",
+    [
+        (lambda: show(torch.zeros(2, 3, 8, 8), labels=["a", "b"]), "JPEG", "2 pictures: a, b"),
+        (lambda: show(torch.zeros(1, 3, 8, 8)), "JPEG", "1 picture"),
+        (lambda: show(torch.zeros(2, 3, 8, 8), alt="two black squares"), "JPEG", "two black squares"),
+        (lambda: show_maps(torch.rand(3, 8, 8)), "JPEG", "3 feature maps"),
+        (lambda: plot({"up": [1], "down": ([0], [2])}, "step", "loss"), "PNG", "loss against step: up, down"),
+        (lambda: bars({"a": 1.0, "b": 0.5}, "error"), "PNG", "error: a 1, b 0.5"),
+    ],
+)
+def test_each_picture_has_a_text_for_who_cannot_see_it(make, kind, said):
+    data, image = shown(make())
+    assert set(image) == {"alt", "src"} and image["alt"] == said
+    head, _, body = image["src"].partition(",")
+    assert head == f"data:image/{kind.lower()};base64"
+    picture = Image.open(io.BytesIO(b64decode(body, validate=True)))
+    assert picture.format == kind and picture.width > 20
+
+
+def test_a_picture_is_stored_once():
+    """An image beside the HTML would be twice the size, and be shown instead, without its text, by some viewers."""
+    data, image = shown(show(torch.zeros(2, 3, 8, 8)))
+    assert set(data) == {"text/html", "text/plain"}
+    assert data["text/plain"].startswith("<picture, ") and len(data["text/html"]) < len(image["src"]) + 60
+
+
+def test_any_text_arrives_as_it_is():
+    text = 'psi < 1 & "w > z", l\'image \u00e9crite'
+    assert shown(show(torch.zeros(1, 3, 8, 8), alt=text))[1]["alt"] == text
+
+
+def test_a_picture_without_a_text_is_refused():
+    for alt in ("", "  "):
+        with pytest.raises(SettingsError, match="alt="):
+            Sheet(Image.new("RGB", (8, 8)), alt=alt)

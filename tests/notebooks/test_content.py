@@ -1,10 +1,12 @@
 """The notebooks as lessons: exercises whole, links that lead somewhere, a text for each picture, short cells."""
 
+import html
 import re
 import statistics
 
 import pytest
 from lessons import FORMATS, HEADING, LESSONS, NOTEBOOKS, STUB, anchors, both, cells, learner, longest_quiet, solved
+from nbconvert import HTMLExporter
 
 from i2s import checks
 
@@ -170,9 +172,28 @@ def test_every_picture_has_a_text(path):
         assert len(alt.split()) >= 3, f"{target}: {alt!r}"
     for tag in re.findall(r"<img\b[^>]*>", text):
         assert re.search(r"""alt=["'][^"']{10,}""", tag), tag
+    for cell, alt in pictures(path):
+        assert alt is not None, f"{cell.id}: an output of the kind image/..., which viewers show without a text"
+        assert len(alt) >= 10 and not re.fullmatch(r"\d+ pictures?", alt), f"{cell.id}: {alt!r} says nothing"
+
+
+def pictures(path):
+    """(cell, text or None) of each picture that a cell of a notebook shows."""
     for cell in cells(path, "code"):
         for output in cell.outputs:
-            for kind in output.get("data", {}):
-                if kind.startswith("image/"):
-                    alt = output.metadata.get(kind, {}).get("alt", "")
-                    assert len(alt) >= 10, f"{cell.id} shows a picture without a text: {alt!r}"
+            data = output.get("data", {})
+            yield from ((cell, None) for kind in data if kind.startswith("image/"))
+            for tag in re.findall(r"<img\b[^>]*>", data.get("text/html", "")):
+                yield cell, html.unescape((re.search(r'alt="([^"]*)"', tag) or ["", ""])[1])
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_page_of_an_executed_lesson_has_a_text_for_each_picture(lesson):
+    """As nbconvert makes it (JupyterLab is tried in tests/browser): the same pictures, the same texts."""
+    page, _ = HTMLExporter(template_name="lab").from_filename(str(solved(lesson)))
+    body = page.partition("<body")[2]
+    tags = re.findall(r"<img\b[^>]*>", body)
+    texts = [html.unescape(found[1]) for tag in tags if (found := re.search(r'alt="([^"]*)"', tag)) and found[1]]
+    assert len(texts) == len(tags)
+    shown = {alt for _, alt in pictures(solved(lesson))}
+    assert shown and shown <= set(texts)
