@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab whose folder holds lessons 0 and 5, solutions inside, and lesson 1 as it is shipped."""
+    """The address of a JupyterLab whose folder holds lessons 0 and 5, solved, and lesson 1 as it is shipped."""
     folder = tmp_path_factory.mktemp("lab")
     for name in ("00_start_here", "05_editing"):
         notebook = nbformat.read(NOTEBOOKS / "solutions" / f"{name}.ipynb", as_version=4)
