@@ -6,13 +6,16 @@ Each lesson is written once, as a py:percent file in `source/`, with the solutio
     NAME.ipynb             for the learner: solutions replaced by stubs, no outputs
     solutions/NAME.ipynb   executed from top to bottom, outputs kept
 
-The diagrams they show are made by `diagrams/make.py`; `--check` compares those too.
+The diagrams they show are made by `diagrams/make.py`; `--check` compares those too. And `README.md` gets a table of the
+lessons, between two marks; how long a solution ran, `solutions/seconds.json` remembers.
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jupytext
@@ -22,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 SOURCE, SOLUTIONS = HERE / "source", HERE / "solutions"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION\n?", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(((?:images/|GLOSSARY\.md|README\.md|\.\./)[^)]*)")
+MARKS = ("<!-- table: made by build.py -->\n", "<!-- end of the table -->\n")
 STUB = "# YOUR CODE HERE\n{indent}raise NotImplementedError()\n"
 METADATA = {
     "kernelspec": {"display_name": "i2s", "language": "python", "name": "i2s"},
@@ -116,6 +120,57 @@ def check_diagrams() -> list[str]:
     return (run.stdout + run.stderr).splitlines() if run.returncode else []
 
 
+def counted(path: Path, seconds: dict[str, int]) -> list[int | None]:
+    """Of one lesson: the learner's minutes, cells of code and of text, words, exercises, and seconds that it ran."""
+    cells = read_source(path).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    minutes = re.search(r"\*\*Time\*\*.*?(\d+) minutes", text)
+    words = re.sub(r"<[^>]+>|\]\([^)]*\)|[|#*`>-]+", " ", text).split()
+    code = sum(cell.cell_type == "code" for cell in cells)
+    exercises = len(re.findall(r"^### Exercise", text, re.MULTILINE))
+    minutes = int(minutes[1]) if minutes else None
+    return [minutes, code, len(cells) - code, len(words), exercises, seconds.get(path.stem)]
+
+
+def table() -> str:
+    """The lessons in numbers, as Markdown; a dash where a lesson has no number."""
+    paths = sorted(SOURCE.glob("*.py"))
+    rows = [counted(path, seconds_so_far()) for path in paths]
+    totals = [sum(column) if None not in column else None for column in zip(*rows)]
+    names = [f"[{int(path.stem[:2])}]({path.stem}.ipynb)" for path in paths]
+    head = ["lesson", "minutes for you", "code cells", "text cells", "words", "exercises", "seconds to run"]
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    lines += [[name, *row] for name, row in zip([*names, "all"], [*rows, totals])]
+    return "".join("| " + " | ".join("-" if x is None else str(x) for x in line) + " |\n" for line in lines)
+
+
+def seconds_so_far() -> dict[str, int]:
+    """How long each solution ran when it was executed last."""
+    file = SOLUTIONS / "seconds.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def remember(name: str, seconds: float) -> None:
+    """Write down how long a solution ran."""
+    text = json.dumps(seconds_so_far() | {name: round(seconds)}, indent=1, sort_keys=True)
+    (SOLUTIONS / "seconds.json").write_text(text + "\n")
+
+
+def with_table(page: str) -> str:
+    """The page with the table as it is now between the marks; a page without them stays as it is."""
+    before, begin, rest = page.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    return before + begin + "\n" + table() + "\n" + end + after if begin and end else page
+
+
+def check_table() -> list[str]:
+    """Whether README.md holds the table as it is now."""
+    page = HERE / "README.md"
+    if not page.is_file() or page.read_text() == with_table(page.read_text()):
+        return []
+    return ["The table in README.md is out of date: run build.py."]
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="lessons, such as 00_start_here (default: all)")
@@ -125,15 +180,19 @@ def main(arguments: list[str] | None = None) -> int:
     paths = [p for p in sorted(SOURCE.glob("*.py")) if not options.names or p.stem in options.names]
     if options.check:
         wrong = [sentence for path in paths for sentence in check(path)]
-        wrong += [] if options.names else check_diagrams()
+        wrong += [] if options.names else check_diagrams() + check_table()
         print("\n".join(wrong) or f"{len(paths)} lessons are up to date.")
         return 1 if wrong else 0
     SOLUTIONS.mkdir(exist_ok=True)
     for path in paths:
         (HERE / f"{path.stem}.ipynb").write_text(text(student(read_source(path))))
         if not options.no_execute:
+            start = time.perf_counter()
             (SOLUTIONS / f"{path.stem}.ipynb").write_text(text(execute(one_folder_down(read_source(path)))))
+            remember(path.stem, time.perf_counter() - start)
         print(path.stem)
+    if (page := HERE / "README.md").is_file():
+        page.write_text(with_table(page.read_text()))
     return 0
 
 

@@ -1,5 +1,7 @@
 """Lesson 2: Z, W and W+."""
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -144,7 +146,7 @@ def check_choice_of_space(answer) -> None:
     )
     words = answer.lower()
     expect("w+" in words, "say for which purpose you choose W+.")
-    expect(" w " in words.replace(",", " ").replace(":", " ").replace(".", " "), "say for which purpose you choose W.")
+    expect(re.search(r"\bw\b(?!\+)", words) is not None, "say for which purpose you choose W.")
     near = ("close", "exact", "near", "loss", "detail", "psnr", "same image")
     edit = ("face", "smooth", "manifold", "ordinary", "edit", "walk")
     expect(

@@ -34,10 +34,10 @@ def check_give_smile(give_smile) -> None:
     if close(found, w1 + 0.5 * smiling):
         expect(False, "the whole smiling person was added: take their neutral code off first; the smile is left.")
     if close(found, 0.5 * w1 + 0.5 * (smiling - neutral)) or close(found, 0.5 * (w1 + smiling - neutral)):
-        expect(False, "person 1 was scaled too: lambda belongs to the smile alone.")
+        expect(False, "the taker was scaled too: lambda belongs to the smile alone.")
     if close(found, w1 + smiling - neutral):
         expect(False, "lambda is not used: multiply the difference by it.")
-    expect(close(give_smile(w1, neutral, smiling, 0.0), w1), "lambda 0 should leave person 1 alone.")
+    expect(close(give_smile(w1, neutral, smiling, 0.0), w1), "lambda 0 should leave the taker's code alone.")
     expect(close(found, w1 + 0.5 * (smiling - neutral)), "this is not w1 + lambda (w3 - w2).")
     to_its_owner = give_smile(neutral, neutral, smiling, 1.0)
     expect(close(to_its_owner, smiling), "given to its own owner, the smile should give the smiling code.")
@@ -87,7 +87,7 @@ def check_dark_hair(cause) -> None:
             "C": "lambda scales what is added; it adds nothing new.",
         },
     )
-    passed("a difference holds all that differs, meant or not.")
+    passed("a difference holds all that differs, meant or not: light, pose, and what the search happened to find.")
 
 
 def check_request(answer) -> None:

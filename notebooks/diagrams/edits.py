@@ -56,7 +56,7 @@ def expression(d: Drawing, y: float) -> None:
 
 
 def crossing(d: Drawing, y: float) -> None:
-    head(d, y, "Style transfer: crossover", "rows 0 to *k* − 1 of *w*_{1}, the rest of *w*_{2}",
+    head(d, y, "Style transfer: crossover", "first rows of *w*_{1}, last of *w*_{2}",
          ["first rows: pose and shape", "last rows: colours and light"])  # fmt: skip
     d.face(330, y + 34, SIZE * 0.8, smile=0.5, **FIRST)
     d.face(330, y + 116, SIZE * 0.8, smile=0.5, **SECOND)

@@ -58,7 +58,7 @@ def terms(d: Drawing, taps: list[tuple[float, str, str]]) -> None:
     d.line((72, 278), (72, 318), thick=2)
     own = ours().resolution
     shapes = [f"3 × {size} × {size}" for size in (PAPER.resolution, own)]
-    formula = "*λ*_{mse} / *N* · ‖G(*w*) − *I*‖²"
+    formula = "*λ*_{mse} / *N* · ‖Δ*I*‖²"
     box(d, places[0], "pixels", [shapes[0], f"ours: {shapes[1]}"], ["mean squared error", formula], ORANGE)
     meanings = ["edges, colours", "edges, colours", "textures", "parts of things"]
     for k, (x, name, shape) in enumerate(taps):
@@ -72,7 +72,7 @@ def terms(d: Drawing, taps: list[tuple[float, str, str]]) -> None:
     for x in places:
         d.line((x + 79, 456), (x + 79, 486), thick=2)
     d.rect(28, 486, 872, 48, tint(ORANGE, 0.14), ORANGE)
-    words = "loss *L* = the sum of all five.  *N*: how many numbers are compared.  *λ*: weights, all 1 in the paper."
+    words = "loss *L* = the sum of all five.  Δ: image − photo.  *N*: how many numbers.  *λ*: weights, 1 in the paper."
     d.text(464, 516, words, 16)
 
 

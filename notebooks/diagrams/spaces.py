@@ -58,7 +58,7 @@ def sheet(d: Drawing, x: float, y: float) -> None:
     mean = place(0, 0)
     d.circle(*mean, 5.5, INK, "#FFFFFF")
     d.line((x + 4, y + 40), (mean[0] + 1, mean[1] + 7), thick=1.5)
-    d.text(x, y + 57, "mean latent", 14)
+    d.text(x - 16, y + 57, "mean latent", 14)
 
 
 def codes(d: Drawing, x: float, y: float) -> None:

@@ -27,7 +27,8 @@
 # %% [markdown]
 # ## 0.1 What this machine has
 #
-# The first cell of every lesson chooses the device, loads a **generator** and a **perceptual network**, and says why.
+# The first cell of every lesson chooses the device, loads two networks, and says why. The **generator** draws pictures;
+# the **perceptual network** compares them, more as people do than pixel by pixel.
 
 # %% tags=["nbval-ignore-output"]
 import torch
@@ -52,6 +53,7 @@ z.shape
 # %% [markdown]
 # Two steps lead from $z$ to an image. The **mapping** network turns $z$ into a code $w$, one row for each layer of the
 # **synthesis** network, which draws the image. `truncation_psi` below 1 keeps the faces closer to the average one.
+# (`torch.no_grad()` saves memory: drawing needs no gradients.)
 
 # %%
 w_plus = generator.mapping(z, truncation_psi=0.7)
@@ -66,7 +68,8 @@ course.show(faces)
 w_plus.shape
 
 # %% [markdown]
-# And this is the face in the middle of them all, the image of the **mean latent**:
+# And this is the face in the middle of them all, the image of the **mean latent**, the mean of very many $w$. `expand`
+# repeats it for each layer.
 
 # %%
 with torch.no_grad():
@@ -93,8 +96,8 @@ course.show(photo, size=256)
 #
 # 1. start with an initial code (the mean latent),
 # 2. generate an image of it,
-# 3. compare it with the photo: pixels, and features of the perceptual network,
-# 4. update the code by gradient descent,
+# 3. compare it with the photo: pixels, and what the perceptual network sees; the result is one number, the **loss**,
+# 4. change the code a little, in the direction in which the loss falls (*gradient descent*),
 # 5. repeat.
 #
 # The network itself never changes: only the code does. Watch it.
@@ -110,7 +113,8 @@ result = i2s.embed(
 print(f"loss {result.loss[0, 0]:.3f} -> {result.loss[-1, 0]:.3f}")
 
 # %% [markdown]
-# The same as still pictures: the image after more and more steps, and the photo last.
+# The same as still pictures, a few of those that the result keeps: the image after more and more steps, and the photo
+# last.
 
 # %%
 pick = [0, 1, 2, 4, 7, 11, 19]
@@ -137,7 +141,8 @@ print(f"mean difference of a pixel: {difference:.1f} of 255")
 # ## 0.5 Walk from face to face
 #
 # Two codes can be blended, $w = \lambda w_1 + (1 - \lambda) w_2$, and every blend is a code too. Move the slider: with
-# the mouse, or with the arrow keys once it is selected.
+# the mouse, or with the arrow keys once it is selected. Its number says how far you have gone: 0 is the first code, where
+# $\lambda$ is 1, and 1 is the second.
 
 # %% tags=["nbval-ignore-output"]
 explorer = course.MorphExplorer(generator, [result.w_plus[0], w_plus[2]])
@@ -148,6 +153,7 @@ explorer.snapshot()
 
 # %% [markdown]
 # The faces between are faces too, not two pictures laid over each other. Compare: this is what mixing the *pixels* gives.
+# Look at outlines, eyes and mouth, where the two faces do not coincide.
 
 # %%
 half = (result.image + faces[2:3].cpu()) / 2

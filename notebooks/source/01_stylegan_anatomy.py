@@ -18,10 +18,10 @@
 # | **Goals** | follow a code from $z$ to an image; say what a *style* is; write AdaIN; tell coarse, middle and fine layers apart; use truncation |
 # | **Before** | lesson 0; convolutions in PyTorch |
 # | **Time** | about 60 minutes; the cells take about half a minute on a laptop |
-# | **You will see** | a face grow from 4 by 4 pixels; two faces exchange single layers; six people become one |
+# | **You will see** | a face grow from 4 by 4 pixels; two kinds of network draw the same people; two faces exchange single layers; six people become one |
 #
-# This is the machine. The left numbers are those of the StyleGAN paper, the right ones are ours; the lesson walks
-# through it from $z$ to the image. Words with a link lead to the [glossary](GLOSSARY.md).
+# This is the machine. Of the four columns of numbers the left two are those of the StyleGAN paper, the right two are
+# ours; the lesson walks through it from $z$ to the image. Words with a link lead to the [glossary](GLOSSARY.md).
 #
 # ![Two networks: the mapping network turns z into w; the synthesis network grows an image from a learned 4 by 4 constant, with a style from w in each layer](images/networks.svg)
 
@@ -91,7 +91,7 @@ checks.check_scaled_z(prediction)
 
 # %%
 with torch.no_grad():
-    pair = generator(torch.cat([z[:1], 10 * z[:1]]))
+    pair = generator(torch.cat([z[:1], 10 * z[:1]]), truncation_psi=0.7)  # section 1.7 says what psi is
 course.show(pair, labels=["z", "10 z"], alt="The face of z and the face of 10 z")
 
 # %% [markdown]
@@ -123,7 +123,8 @@ for resolution in (1024, generator.resolution):
 generator.num_ws
 
 # %% [markdown]
-# `num_ws`, the number of rows of a code in W+, agrees. But the list above has one layer less! In StyleGAN2, which
+# `num_ws`, the number of rows of a code that has a $w$ for each layer (lesson 2 calls it W+), agrees. But the list
+# above has one layer less! In StyleGAN2, which
 # ours is, there is only one layer at 4 px, and the last row goes to the layer that turns the last feature maps into
 # red, green and blue.
 
@@ -201,7 +202,7 @@ def describe(name, maps):
 
 describe("input", x)
 describe("after convolution", layer.conv(x))
-describe("after AdaIN", layer(x, w[:1], noise=None, fir=None))  # w: of the first z
+describe("after AdaIN", layer(x, w[:1], noise=None, fir=None))  # w: of the first z; no noise, no doubling
 
 # %% [markdown]
 # And this is what the style says, made of $w$ alone. The network keeps the scale as its difference from 1:
@@ -261,8 +262,8 @@ for strength in (1, 5, 25):
     print(f"times {strength:2d}: spread after AdaIN {old.std():.2f}, after demodulation {new.std():.2f}")
 
 # %% [markdown]
-# AdaIN gives 1, whatever came in: the strong map's message is lost. Demodulation passes it on, so no droplet is
-# needed to smuggle it.
+# AdaIN gives 1, whatever came in: that a map was strong is lost. Demodulation passes it on, so no droplet is needed to
+# smuggle it.
 #
 # ### Exercise 1.3 (diagnose, difficulty 2 of 3, 5 minutes): a style that does nothing
 #
@@ -288,6 +289,51 @@ checks.check_scaled_style(cause)
 # %% tags=["nbval-ignore-output"]
 tripled = stylegan2.modulated_conv(x, weight, 3 * style, fir)
 print(f"largest difference {(tripled - new).abs().max():.1e}, of numbers up to {new.abs().max():.0f}")
+
+# %% [markdown]
+# ### Both at work
+#
+# So far a single layer had AdaIN, with random weights. Here is a whole generator of such layers: the **sibling** of
+# ours, a StyleGAN (1) of the same sizes. Its mapping network is the same, so both read the same $w$; its synthesis
+# network learned to draw what ours draws.
+
+# %%
+sibling = i2s.load_generator("faces-64-adain", device=lab.device)
+print(sibling.describe())
+six = generator.sample_z(6, seed=21)
+print("the same w of the same z:", torch.allclose(sibling.mapping(six), generator.mapping(six), atol=1e-2))
+
+# %%
+with torch.no_grad():
+    ours, theirs = (network(six, truncation_psi=0.7) for network in (generator, sibling))
+labels = ["demodulation"] * 6 + ["AdaIN"] * 6
+alt = "Six faces of six z, drawn by our generator above and by its sibling with AdaIN below"
+course.show(torch.cat([ours, theirs]), labels, columns=6, alt=alt)
+
+# %% [markdown]
+# Go from column to column: what is the same above and below, and what is not? Eyes, the borders of the hair and the
+# background are good places to look. How far apart are the two images of one $z$, compared with the images of two?
+
+# %% tags=["nbval-ignore-output"]
+for name, a, b in [("one z, two networks", ours, theirs), ("two z, one network", ours, ours.roll(1, dims=0))]:
+    print(f"{name}: mean difference of a pixel {(a - b).abs().mean() * 127.5:.0f} of 255")
+
+# %% [markdown]
+# The faces are in the codes, then, and not in one way of applying a style. Inside, the two differ as the diagram says.
+# Look into one layer of the sibling while it draws: what does the style say, and what comes out?
+
+# %%
+code = sibling.mapping(six[:1])
+layer, maps = sibling.synthesis.blocks[2].layer1, course.feature_maps(sibling, code)[2]  # 16 px
+scale, shift = layer.affine(code[:, 5]).cpu().chunk(2, dim=1)  # two rows a size: rows 4 and 5 are those of 16 px
+print(f"{maps.shape[1]} feature maps, style of {layer.affine.weight.shape[0]} numbers")
+mean, spread = maps.mean(dim=(2, 3)), maps.std(dim=(2, 3), unbiased=False)
+print("mean equals shift:  ", torch.isclose(mean, shift, atol=1e-2).sum().item(), "maps")
+print("spread equals scale:", torch.isclose(spread, (1 + scale).abs(), atol=1e-2).sum().item(), "maps")
+
+# %% [markdown]
+# Twice as many numbers as feature maps; and the maps have the mean and the spread that the style asks for. In our own
+# generator nothing forces them: there the layers' real inputs came out with spreads of their own.
 
 # %% [markdown]
 # ## 1.5 Noise
@@ -397,11 +443,19 @@ def colour_changes(generator, a, b):
 # %%
 checks.check_colour_changes(colour_changes)
 
+# %% [markdown]
+# One pair proves little here, too: the plot shows the mean of a dozen.
+
 # %%
+pairs = generator.mapping(generator.sample_z(24, seed=5), truncation_psi=0.8).chunk(12)
 with torch.no_grad():
-    change = colour_changes(generator, a, b)
+    change = torch.stack([colour_changes(generator, pair[:1], pair[1:]) for pair in pairs]).mean(dim=0)
 values = {str(k): value for k, value in enumerate(change.tolist())}
 course.bars(values, "change of the mean colour", xlabel="row of the code")
+
+# %% [markdown]
+# Which bar is the longest, and to which group does its row belong? The coarse rows have bars, too: larger hair or another
+# shape of the head moves the mean colour of the whole picture, without any colour being painted anew.
 
 # %% [markdown]
 # ## 1.7 Truncation: variety against quality

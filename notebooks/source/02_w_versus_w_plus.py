@@ -17,7 +17,7 @@
 # |---|---|
 # | **Goals** | say how Z, W and W+ differ; embed a photo into each; measure how ordinary a code is; say what W+ costs |
 # | **Before** | lesson 1 |
-# | **Time** | about 50 minutes; the cells take about a minute and a half on a laptop |
+# | **Time** | about 60 minutes; the cells take about a minute and a half on a laptop |
 # | **You will see** | one face found in three spaces; a cat and a cup drawn by a network that knows only faces |
 #
 # ![Three latent spaces: Z is a ball, W a bent region in a larger space, W plus a row for each layer](images/spaces.svg)
@@ -93,10 +93,11 @@ def distance(image):
 # %% [markdown]
 # ### Exercise 2.2 (fill, difficulty 2 of 3, 10 minutes): search in Z
 #
-# Write the search through both networks. Given are `z` [1, z_dim] with `requires_grad`, `distance(image)`, and
-# `steps`. Repeat `steps` times: draw the image of `z`; take its distance; set the gradients to zero; go backward;
-# let `adam` make one step; append the distance to `losses` as a plain number. `losses` is then a list of `steps`
-# floats.
+# Write the search through both networks. Given are `generator`; `z` [1, z_dim] with `requires_grad`;
+# `distance(image)`; and `steps`. The optimiser `adam` and the empty list `losses` are there already (lesson 4 says
+# what Adam does). Repeat `steps` times: draw the image of `z`; take its distance; set the gradients to zero; go
+# backward; let `adam` make one step; append the distance to `losses` as a plain number. `losses` is then a list of
+# `steps` floats.
 #
 # <details><summary>Hint 1</summary><code>generator.synthesis(generator.mapping(z))</code> is the image.</details>
 # <details><summary>Hint 2</summary>In this order: <code>adam.zero_grad()</code>, <code>loss.backward()</code>,
@@ -157,8 +158,8 @@ curves = {"Z": losses_z, "W": in_w.loss[:, 0], "W+": in_w_plus.loss[:, 0]}
 course.plot(curves, "step", "loss", log=True)
 
 # %% [markdown]
-# The same in decibels: [PSNR](GLOSSARY.md#psnr) is the mean squared error of the pixels on a logarithmic scale,
-# and higher is closer.
+# The curve of Z starts elsewhere, at a random face; those of W and W+ start at the mean. The same in decibels:
+# [PSNR](GLOSSARY.md#psnr) is the mean squared error of the pixels on a logarithmic scale, and higher is closer.
 
 # %% tags=["nbval-ignore-output"]
 for name, image in zip(["Z", "W", "W+"], images):
@@ -284,7 +285,7 @@ print(f"the furthest is {max(far.values()) / far['random faces']:.1f} times as f
 course.bars(far, "distance to the mean", size=(8, 3))
 
 # %% [markdown]
-# By this measure a cup is not much stranger than a face. But is a step of the same length equally unusual in
+# By this measure, how much stranger is a cup than a face? Not by much, if at all. But is a step of the same length equally unusual in
 # every direction? Look at how far random codes spread along each of W's principal directions, from the widest to
 # the narrowest.
 
@@ -298,8 +299,8 @@ course.plot({"random codes": statistics.std.cpu()}, "principal direction", "spre
 #
 # Zhu et al. (2020) divide the spread out. They undo the last bend of the mapping network, which leads to [P
 # space](GLOSSARY.md#p-space), turn the axes to the principal directions ([PCA](GLOSSARY.md#pca)), and divide by
-# the spread along each. `statistics.whiten(w)` does that: for random codes each number has about mean 0 and
-# spread 1.
+# the spread along each. `statistics.whiten(w)` does that, and what comes out is *whitened*: for random codes each
+# number has about mean 0 and spread 1.
 #
 # ### Exercise 2.5 (fill, difficulty 2 of 3, 8 minutes): strangeness
 #
@@ -345,8 +346,9 @@ course.show(torch.cat([in_w_plus.image, pulled.image, photo.cpu()]), ["without",
 # ## 2.5 Between two codes
 #
 # Why care for ordinary codes? The loss has looked at one code only, and every edit leaves it. The simplest edit
-# is a straight line from one code to another. Codes of faces lie on a bent sheet, the
-# [manifold](GLOSSARY.md#manifold), and between two of them lie faces. What lies between a cat and a cup?
+# is a straight line from one code to another, `i2s.morph`: $\lambda$ times the first and $1 - \lambda$ times the
+# second. Codes of faces lie on a bent sheet, the [manifold](GLOSSARY.md#manifold), and between two of them lie faces.
+# What lies between a cat and a cup?
 
 # %% tags=["nbval-ignore-output"]
 lam = torch.linspace(1, 0, 6)
@@ -356,7 +358,7 @@ with torch.no_grad():
 walks = {"random faces": (one, other), "photo to face": (face, other), "cat to cup": (cat_code, cup_code)}
 with torch.no_grad():
     rows = [generator.synthesis(i2s.morph(a, b, lam).to(lab.device)) for a, b in walks.values()]
-labels = [name if k == 0 else f"{k / 5:.1f}" for name in walks for k in range(6)]
+labels = [name if k == 0 else f"lambda {lam[k]:.1f}" for name in walks for k in range(6)]
 course.show(torch.cat(rows).cpu(), labels, columns=6, size=144)
 
 # %% [markdown]

@@ -18,7 +18,7 @@
 # | **Goals** | say where MSE misleads and why; write both terms of the loss; know what each map sees; choose weights |
 # | **Before** | lesson 2 |
 # | **Time** | about 60 minutes; the cells take about a minute and a half on a laptop |
-# | **You will see** | MSE prefer a face without eyes; what a network remembers of a photo; one face, three losses |
+# | **You will see** | which of four changed copies MSE takes for the nearest; what a network remembers of a photo; one face, three losses |
 #
 # ![The loss: image and photo are compared pixel by pixel, and by four feature maps of VGG-16](images/loss.svg)
 
@@ -58,7 +58,8 @@ course.show(torch.cat([photo, *copies.values()]).cpu(), labels=["photo", *copies
 #
 # ### Exercise 3.1 (predict, difficulty 1 of 3, 2 minutes): which is nearest?
 #
-# Which of the four has the **smallest** MSE to the photo? Set `prediction` to its name before you run on.
+# Which of the four has the **smallest** MSE to the photo? Set `prediction` to its name, `"moved"`, `"bent"`,
+# `"brighter"` or `"blurred"`, before you run on.
 #
 # <details><summary>Hint 1</summary>Follow the edge of the hair: how many pixels turn from dark to light when it
 # moves?</details>
@@ -173,7 +174,7 @@ course.show(torch.cat([remembered, photo]).cpu(), labels=[*names, "photo"], size
 
 # %% [markdown]
 # The first taps remember nearly everything. The deep ones remember where the eyes and the hair are, and forget
-# colours and fine texture: many pictures are the same to them.
+# colours and fine texture: many pictures are the same to them, and coloured grain, which they do not see, stays.
 #
 # The paper adds up the squared differences of all four:
 #
@@ -226,8 +227,8 @@ for name, weights in zip([*names, "all four"], [*single, [1.0] * 4]):
     print(f"{name:8s} moved {far[0]:.2f}, blurred {far[1]:.2f}: nearer is {nearer}")
 
 # %% [markdown]
-# The first taps judge as pixels do; they still compare place by place. The deep taps forgive a small shift and
-# miss the eyes.
+# The first taps judge as pixels do; they still compare place by place. The deep taps forgive a small shift, and they
+# notice that the eyes are gone.
 #
 # ## 3.3 Each tap alone, with the generator
 #
@@ -289,10 +290,10 @@ report(results)
 course.show(torch.cat([r.image for r in results.values()] + [photo.cpu()]), labels=[*results, "photo"], size=192)
 
 # %% [markdown]
-# [PSNR](GLOSSARY.md#psnr) is MSE on a logarithmic scale; higher is closer. Compare the rows by both numbers: what
-# does a search by pixels alone win in pixels, and what does it lose in features? And look at eyes and mouth: it
-# leaves the small things soft, as section 3.1 promised. The paper found the same, and concludes that MSE alone is
-# not enough.
+# [PSNR](GLOSSARY.md#psnr) is MSE on a logarithmic scale; higher is closer. One would expect the search by pixels
+# alone to come closest in pixels, since it looks at nothing else. Does it, after these few steps? Features can be the
+# better guide on the way, even to the pixels. And look at eyes and mouth: pixels alone leave the small things soft, as
+# section 3.1 promised. The paper found the same, and concludes that MSE alone is not enough.
 #
 # Features alone and both look much alike. Why?
 
@@ -314,6 +315,9 @@ report(weighted)
 course.show(torch.cat([r.image for r in weighted.values()] + [photo.cpu()]), labels=[*weighted, "photo"], size=192)
 
 # %% [markdown]
+# With a weight that is large enough, the pixels outvote the features, and the image becomes that of pixels alone. What
+# is large enough depends on the scale of the pixels.
+#
 # ### Exercise 3.6 (predict, difficulty 1 of 3, 3 minutes): from [0, 1] to [-1, 1]
 #
 # Some ports of the paper take the pixels in [0, 1], others in [-1, 1]. By which factor is the MSE larger in [-1,

@@ -134,7 +134,7 @@ print(f"loss of the average face: {loss.item():.3f}")
 
 # %% [markdown]
 # One number says how wrong the image is. `backward()` asks how this number would change with *each* number of the
-# code.
+# code, and leaves the answer in `code.grad`, the *gradient*.
 
 # %% tags=["nbval-ignore-output"]
 loss.backward()
@@ -237,9 +237,9 @@ course.plot({"loss": theirs}, "step", "loss", alt="Loss against step on a linear
 
 # %%
 terms = {name: values[:, 0] for name, values in result.history.items()}
-course.plot(
-    terms, "step", "term of the loss", log=True, alt="The five terms of the loss against step, on a logarithmic axis."
-)
+styles = ("-", "-", "--", "-", "-")  # conv1_1 and conv1_2 nearly coincide
+alt = "The five terms of the loss against step, on a logarithmic axis."
+course.plot(terms, "step", "term of the loss", log=True, styles=styles, alt=alt)
 
 # %% [markdown]
 # What to look at, in this order:
@@ -306,8 +306,8 @@ course.plot_spread(
 )  # fmt: skip
 
 # %% [markdown]
-# The band goes from the lowest to the highest of the three runs, the line is their median. A single random run
-# would have shown you a piece of luck. Now the images; and beside the loss a second number, how far the code is
+# The band goes from the lowest to the highest of the three runs, the line is their median; the run from the mean is a
+# single one. A single random run would have shown you a piece of luck. Now the images; and beside the loss a second number, how far the code is
 # from the mean.
 
 # %%
@@ -322,10 +322,10 @@ w = generator.mapping(generator.sample_z(1000, seed=0))[:, 0]
 print(f"codes w of random faces, for comparison: {(w - generator.w_mean).norm(dim=1).mean():.1f}")
 
 # %% [markdown]
-# Read the table against the pictures: look at the eyes and the mouth of each face. A search from U(-1, 1) may
-# come to about the same loss, and yet it ends near where it began, far from all codes of faces. What it draws is
-# paint that resembles the photo from afar; what becomes of such codes in edits, lesson 5 asks. The cat is no face
-# wherever one starts, so for it there is less to lose.
+# Read the table against the pictures: look at the eyes and the mouth of each face. Are the searches from U(-1, 1)
+# behind? With many more steps one of them may catch up in the loss. But compare where they end with where they began:
+# still far from all codes of faces. What they draw is paint that resembles the photo from afar, and lesson 2.5 showed
+# where lines between such codes lead. The cat is no face wherever one starts, so for it there is less to lose.
 #
 # **Take along:** start faces at the mean. Judge a code by its loss, its image *and* its distance to the mean.
 #
@@ -581,7 +581,7 @@ cause_d = "rows"
 checks.check_run_d(cause_d)
 
 # %% [markdown]
-# This one is the most dangerous: nothing looks bad. D began with `w_mean` *copied* into every row, and the copies
+# This one is the most dangerous: nothing looks wrong. D began with `w_mean` *copied* into every row, and the copies
 # part at the first update. A search in W holds one row and *expands* it in each step, so that all layers read the
 # same numbers.
 #
@@ -621,7 +621,8 @@ course.bars(costs, "loss after 100 steps", size=(7.2, 3.0), alt=alt)
 # %% [markdown]
 # ([PSNR](GLOSSARY.md#psnr) is the error of the pixels on a scale of decibels; higher is better.) Look at the eyes and
 # the mouth, too: a number averages over all pixels, and the eyes are few of them. Did one of the changed photos come
-# out *better*? Then look how the head is held in the photo as it was.
+# out as well, or *better*? Then ask what it has and the photo as it was has not: a head held straighter, or less of the
+# border and its patterns.
 #
 # So before you embed a photo of your own, [align](GLOSSARY.md#alignment) it: turn and crop it so that eyes and mouth
 # come where they are in the training photos.
@@ -711,7 +712,7 @@ for tolerance in (0.4, 0.3, 0.2, 0.1):
 # ## What you have seen
 #
 # - Five steps, about twenty lines, and the same numbers as `i2s.embed`.
-# - The mean latent as a start keeps faces near the faces; a random start may reach the same loss far from them.
+# - The mean latent as a start keeps faces near the faces; a random start ends far from them, whatever its loss.
 # - Adam's learning rate is the length of a step, whatever the size of the gradient.
 # - A curve is evidence: its first step, its end, its roughness, its terms. Image and distance to the mean belong
 #   to it.

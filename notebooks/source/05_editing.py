@@ -43,17 +43,22 @@ print(people.attribution)
 # %%
 with torch.no_grad():
     neutral, smiling = (generator.synthesis(codes.to(lab.device)).cpu() for codes in (people.neutral, people.smiling))
-course.show(torch.cat([neutral, smiling]), labels=people.names * 2, columns=len(people.names))
+labels = [*people.names, *(f"{name}, smiling" for name in people.names)]
+course.show(torch.cat([neutral, smiling]), labels=labels, columns=len(people.names))
 
 # %% [markdown]
-# With a network, the photo behind a code can be fetched (checked, and kept in the cache); without one the cell says so.
+# With a connection to the internet, one of the photos of that set can be fetched (checked, and kept in the cache), uncropped as it was taken;
+# without one the cell says so.
 
 # %% tags=["nbval-ignore-output"]
 original = course.fetch_original("010", "smiling", progress=False, say=print)
-original is not None
+course.show(i2s.load_photos(original, 256), size=256, alt="A photo of the London Set") if original else None
 
 # %% [markdown]
 # ## 5.2 Morphing
+#
+# Every place on the straight line between two codes is a code, too. With $w_1$ and $w_2$ of two people, $\lambda$ says how much of the first is
+# in it:
 #
 # $$w = \lambda\,w_1 + (1 - \lambda)\,w_2$$
 #
@@ -82,10 +87,11 @@ with torch.no_grad():
 course.show(frames, labels=[f"lambda {lam}" for lam in lams], columns=6)
 
 # %% [markdown]
-# The same with a slider. It can be moved with the arrow keys once it is selected; the button beside it plays the whole way.
+# The same with a slider, from the first person through the second to the third: 0, 1 and 2 are the people themselves. It can be moved with the
+# arrow keys once it is selected; the button beside it plays the whole way.
 
 # %% tags=["nbval-ignore-output"]
-explorer = course.MorphExplorer(generator, list(people.neutral[:3]))
+explorer = course.MorphExplorer(generator, list(people.neutral[:3]), names=people.names[:3])
 explorer
 
 # %%
@@ -94,13 +100,15 @@ explorer.snapshot()
 # %% [markdown]
 # ## 5.3 Expression transfer
 #
-# Person 2 is photographed twice: neutral, $w_2$, and smiling, $w_3$. What changes in the code is the smile. Add it to person 1:
+# Somebody, the *giver*, is photographed twice: neutral, $w_2$, and smiling, $w_3$. What changes in the code is the smile. Add it to the neutral
+# code $w_1$ of somebody else, the *taker*:
 #
 # $$w = w_1 + \lambda\,(w_3 - w_2)$$
 #
 # ### Exercise 5.2 (fill, difficulty 1 of 3, 5 minutes): give a smile
 #
-# Return the code of person 1 with `lam` times the smile of person 2.
+# Given the codes `w1` of the taker, `neutral2` and `smiling2` of the giver, each [num_ws, w_dim], and the number `lam`, return the taker's code
+# with `lam` times the giver's smile, [num_ws, w_dim].
 #
 # <details><summary>Hint 1</summary>With lam = 0 nothing may change.</details>
 # <details><summary>Hint 2</summary>Smiling minus neutral, not the other way.</details>
@@ -117,7 +125,7 @@ def give_smile(w1, neutral2, smiling2, lam):
 checks.check_give_smile(give_smile)
 
 # %%
-giver, takers = 0, range(1, min(4, len(people.names)))
+giver, takers = 0, (1, 2, 3)  # person 1 gives, three others take
 amounts = [0.0, 0.5, 1.0, 1.5]
 codes = [
     give_smile(people.neutral[k], people.neutral[giver], people.smiling[giver], lam) for k in takers for lam in amounts
@@ -127,7 +135,9 @@ with torch.no_grad():
 course.show(frames, labels=[f"{people.names[k]}, {lam:g} x" for k in takers for lam in amounts], columns=4)
 
 # %% [markdown]
-# Do the others' smiles point the same way? The cosine between two people's smiles, $w_3 - w_2$, would be about 0 if they had nothing in common
+# Follow each row from left to right. Where does the smile come, and what comes along that is no smile? At which amount does the face give way?
+#
+# Is one person's smile like another's, as a direction in W+? The cosine between two people's smiles, $w_3 - w_2$, would be about 0 if they had nothing in common
 # (the spread of a random pair's cosine is $1/\sqrt{\text{numbers}}$), and 1 if they were equal.
 
 # %%
@@ -137,13 +147,16 @@ others = similar[~torch.eye(len(smiles), dtype=torch.bool)]
 print(f"cosines of two people's smiles: mean {others.mean():.2f}; chance {smiles.shape[1] ** -0.5:.2f}")
 
 # %% [markdown]
+# A mean above chance says that smiles share a direction; a mean far below 1 says that most of each difference is that person's own.
+#
 # ### Exercise 5.3 (ablate, difficulty 2 of 3, 8 minutes): the smile of many
 #
-# One person's difference also holds what else changed: the light, the head. Return the **mean** smile of all people but the one at index
-# `left_out`, [num_ws, w_dim], so that it can be given to that one.
+# One person's difference also holds what else changed: the light, the head. Given `neutral` and `smiling`, both [people, num_ws, w_dim], return
+# the **mean** smile of all people but the one at index `left_out`, [num_ws, w_dim], so that it can be given to that one.
 #
 # <details><summary>Hint 1</summary><code>[k for k in range(len(neutral)) if k != left_out]</code> are the others.</details>
-# <details><summary>Hint 2</summary><code>(smiling[others] - neutral[others]).mean(dim=0)</code></details>
+# <details><summary>Hint 2</summary>A tensor can be indexed with such a list: it gives those people's codes. The mean over people is that over dim
+# 0.</details>
 
 
 # %%
@@ -167,6 +180,9 @@ with torch.no_grad():
 course.show(frames, labels=["neutral", "one smile", "mean smile", "own smile"], size=160)
 
 # %% [markdown]
+# In the middle the same person twice, with as much smile: one giver's, and that of all the others. Which keeps more of the face? The last is the
+# smile that this person really has, from the second photo.
+#
 # ## 5.4 Style transfer by crossover
 #
 # At 1024 px the paper takes the first 9 of 18 rows from the **content** image and the last 9 from the **style** image. What does that mean
@@ -196,21 +212,27 @@ prediction = "colours"
 # %%
 checks.check_crossover_prediction(prediction)
 
+# %% [markdown]
+# See for yourself, with three of the people and three random faces. The first `split` rows come from the content and the others from the style; a
+# button moves a single row to the other side.
+
 # %% tags=["nbval-ignore-output"]
 strangers = generator.mapping(generator.sample_z(3, seed=40), truncation_psi=0.9).cpu()
 crossing = course.CrossoverExplorer(
     generator, [*people.neutral[:3], *strangers], names=[*people.names[:3], "random 1", "random 2", "random 3"]
 )
-crossing.style.value = 4
+crossing.style.value = 4  # the fifth of the list, "random 2"
 crossing
 
 # %%
 crossing.snapshot()
 
 # %% [markdown]
+# From left to right the style takes over, row by row from the last. Which of its traits come first, and when does the content stop being the person?
+#
 # ## 5.5 What breaks
 #
-# More smile is not a bigger smile, a line between a face and a cup is not a line of faces, and rows of distant codes do not go together.
+# A line leads on beyond its ends. Does more smile make a bigger smile? And what does a morph give with $\lambda$ below 0 or above 1?
 
 # %%
 far = [own + lam * smile for lam in (0, 2, 4, 8)]
@@ -221,11 +243,13 @@ labels = ["no smile", "2 x", "4 x", "8 x", "morph, lambda -1", "morph, lambda 2"
 course.show(frames, labels=labels, columns=6)
 
 # %% [markdown]
+# A little further than the codes that are known, faces give way. Lesson 2.5 showed the same for a line between codes that are no faces.
+#
 # ### Exercise 5.5 (diagnose, difficulty 2 of 3, 5 minutes): a smile that changes the hair
 #
 # A smile taken from one person also turned the hair of another one darker. What is the most likely reason? Set `cause`.
 #
-# - **A** the two photos of the giver differ in more than the smile (light, pose), and many codes draw almost the same picture, so the codes differ in more still
+# - **A** the giver's two codes differ in more than the smile
 # - **B** the generator has no row for smiles
 # - **C** lambda was not normalised
 #
@@ -253,7 +277,8 @@ checks.check_dark_hair(cause)
 #
 # ### Exercise 5.6 (explain, difficulty 1 of 3, 4 minutes): a request
 #
-# A newspaper asks you to make a politician's portrait "a bit friendlier" for its front page. What do you answer, and why? Two or three sentences.
+# A newspaper asks you to make a politician's portrait "a bit friendlier" for its front page. What do you answer, and why? Write two or three
+# sentences into the string `answer`. The check looks for a reason and for a condition, not for one opinion.
 #
 # <details><summary>Hint 1</summary>What will readers believe that they see?</details>
 # <details><summary>Hint 2</summary>Who was asked, and what is said beside the picture?</details>

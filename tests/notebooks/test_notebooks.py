@@ -58,6 +58,57 @@ def test_the_check_sees_a_changed_notebook(build, tmp_path, monkeypatch, capsys)
     assert capsys.readouterr().out.count("does not follow") == 2
 
 
+LESSON = """# %% [markdown]
+# # 7. Knots
+#
+# | | |
+# |---|---|
+# | **Time** | about 20 minutes; the cells take about 3 minutes |
+
+# %%
+1 + 1
+
+# %% [markdown]
+# ### Exercise 7.1 (fill, ...): [tie](GLOSSARY.md#knot) a **knot**
+#
+# <details><summary>Hint 1</summary>Over, under.</details>
+
+# %%
+2 + 2
+"""
+
+
+def test_lessons_are_counted(build, tmp_path):
+    """Minutes of the header, cells, words without links, tags and marks, exercises, seconds."""
+    source = tmp_path / "07_knots.py"
+    source.write_text(LESSON)
+    words = "7. Knots Time about 20 minutes; the cells take about 3 minutes "
+    words += "Exercise 7.1 (fill, ...): tie a knot Hint 1 Over, under."
+    assert build.counted(source, {"07_knots": 5}) == [20, 2, 2, len(words.split()), 1, 5]
+    assert build.counted(source, {})[-1] is None
+
+
+def test_the_table_of_lessons_follows_from_them(build, tmp_path, monkeypatch):
+    page = (NOTEBOOKS / "README.md").read_text()
+    assert all(mark in page for mark in build.MARKS), "README.md has no place for the table"
+    assert build.with_table(page) == page, "run build.py"
+    lines = [line.split("|") for line in build.table().splitlines()]
+    assert len(lines) == len(LESSONS) + 3 and len({len(line) for line in lines}) == 1
+    for name, number in (("SOURCE", "source"), ("SOLUTIONS", "solutions")):
+        monkeypatch.setattr(build, name, tmp_path / number)
+        (tmp_path / number).mkdir()
+    monkeypatch.setattr(build, "HERE", tmp_path)
+    (tmp_path / "source" / "07_knots.py").write_text(LESSON)
+    (tmp_path / "README.md").write_text("Lessons\n" + "".join(build.MARKS) + "The end\n")
+    assert build.check_table() == ["The table in README.md is out of date: run build.py."]
+    build.remember("07_knots", 4.6)
+    assert build.main(["--no-execute"]) == 0 and build.check_table() == []
+    made = (tmp_path / "README.md").read_text()
+    assert made.startswith("Lessons\n") and made.endswith("The end\n")
+    assert "| [7](07_knots.ipynb) | 20 | 2 | 2 | 23 | 1 | 5 |" in made
+    assert build.with_table("no marks") == "no marks"
+
+
 def test_solutions_become_stubs(build, tmp_path):
     source = tmp_path / "x.py"
     source.write_text(
