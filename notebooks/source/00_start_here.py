@@ -59,7 +59,7 @@ z.shape
 w_plus = generator.mapping(z, truncation_psi=0.7)
 with torch.no_grad():
     faces = generator.synthesis(w_plus)
-course.show(faces)
+course.show(faces, alt="Sixteen faces of people who do not exist")
 
 # %% [markdown]
 # None of these people exists. The codes have this shape: 16 faces, the number of layers, the length of $w$.
@@ -74,7 +74,7 @@ w_plus.shape
 # %%
 with torch.no_grad():
     average = generator.synthesis(generator.w_mean.expand(1, generator.num_ws, -1))
-course.show(average)
+course.show(average, alt="The average face, that of the mean latent")
 
 # %% [markdown]
 # ## 0.3 A real photo
@@ -87,7 +87,7 @@ from skimage import data
 
 portrait = data.astronaut()[15:195, 135:315]
 photo = i2s.load_photos(portrait, generator.resolution)
-course.show(photo, size=256)
+course.show(photo, size=256, alt="The photo: a portrait of Eileen Collins, smiling")
 
 # %% [markdown]
 # ## 0.4 Find it: embedding
@@ -145,7 +145,7 @@ print(f"mean difference of a pixel: {difference:.1f} of 255")
 # $\lambda$ is 1, and 1 is the second.
 
 # %% tags=["nbval-ignore-output"]
-explorer = course.MorphExplorer(generator, [result.w_plus[0], w_plus[2]])
+explorer = course.MorphExplorer(generator, [result.w_plus[0], w_plus[2]], names=["Eileen Collins", "random face"])
 explorer
 
 # %%
