@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from i2s.generators import layers
-from i2s.generators.stylegan1 import StyledLayer
+from i2s.generators.stylegan1 import StyledLayer, StyleGAN1
 from i2s.generators.stylegan2 import StyledConv, StyleGAN2
 
 
@@ -27,8 +27,8 @@ def stages(generator: StyleGAN2, w_plus: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def feature_maps(generator: StyleGAN2, w_plus: Tensor) -> list[Tensor]:
-    """What the last layer of each size puts out: [N, C, 4, 4] to [N, C', R, R]."""
+def feature_maps(generator: StyleGAN1 | StyleGAN2, w_plus: Tensor) -> list[Tensor]:
+    """What the last layer of each size puts out, its style applied: [N, C, 4, 4] to [N, C', R, R]."""
     found: list[Tensor] = []
     last = [list(block.layers())[-1] for block in generator.synthesis.blocks]
     hooks = [layer.register_forward_hook(lambda module, inputs, x: found.append(x.cpu())) for layer in last]

@@ -38,7 +38,9 @@ def setup(generator: str | None = None, perceptual: str = "auto", device: str | 
         print(f"device      {torch.cuda.get_device_name(chosen)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
     else:
         why = "as you asked" if device else "no CUDA GPU was found; the course is made for that"
-        print(f"device      CPU, {torch.get_num_threads()} threads, {_memory_gib():.0f} GiB memory ({why})")
+        threads = torch.get_num_threads()
+        many = f"{threads} thread{'' if threads == 1 else 's'}"
+        print(f"device      CPU, {many}, {_memory_gib():.0f} GiB memory ({why})")
     network = load_generator(generator, device=chosen) if generator else load_generator(device=chosen)
     print(f"generator   {network.describe()}")
     eye = load_perceptual(perceptual, device=chosen)

@@ -39,7 +39,7 @@ lab = course.setup()
 
 # %% [markdown]
 # The generator is small: we trained it for this course, so that it works without a GPU and without a network. What it
-# was trained on, and what it must not be used for, stands in `data/README.md`.
+# was trained on, and what it must not be used for, stands in [`data/README.md`](../data/README.md).
 #
 # ## 0.2 Faces from random numbers
 #

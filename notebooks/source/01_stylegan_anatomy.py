@@ -75,7 +75,8 @@ for name, codes in {"z": z, "w": w}.items():
 # of these three before you run on.
 #
 # (The cell of an exercise stops with `NotImplementedError` until you put your answer in place of that line. The cell
-# below it checks the answer, and says what may be wrong.)
+# below it checks the answer, and says what may be wrong. If both hints have not helped, the solution is in the notebook of
+# the same name in the folder `solutions`; copy it where later cells need it.)
 #
 # <details><summary>Hint 1</summary>Which part of a vector does a division by its length keep?</details>
 # <details><summary>Hint 2</summary>Only the direction. So what does the mapping network see of the factor 10?</details>
@@ -165,8 +166,9 @@ course.show_maps(torch.cat(rows), labels, size=72, alt=alt)
 #
 # ### Exercise 1.2 (fill, difficulty 2 of 3, 10 minutes): write AdaIN
 #
-# Given `x` [N, C, H, W], `scale` [N, C] and `shift` [N, C], return AdaIN(x), [N, C, H, W], float32. Mean and spread
-# are those of each map by itself; add `1e-8` to the variance under the root.
+# Given `x` [N, C, H, W], the C feature maps of N images; `scale` [N, C], which is $y_s$; and `shift` [N, C], which is
+# $y_b$: return AdaIN(x), [N, C, H, W], float32. Mean and spread are those of each map by itself; add `1e-8` to the
+# variance under the root.
 #
 # <details><summary>Hint 1</summary><code>x.mean(dim=(2, 3), keepdim=True)</code> has shape [N, C, 1, 1].</details>
 # <details><summary>Hint 2</summary>The variance is the mean of the squares after the mean is taken off

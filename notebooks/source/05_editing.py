@@ -271,7 +271,7 @@ checks.check_dark_hair(cause)
 # With these few lines anybody's portrait can be made to smile at something they never saw. The tools are the same for a museum, for a game and for a
 # lie. Three rules that this course keeps, and asks you to keep:
 #
-# - **Ask.** Embed people who agreed to it. Those in the training data and in this lesson are named, with their licences, in `data/README.md`.
+# - **Ask.** Embed people who agreed to it. Those in the training data and in this lesson are named, with their licences, in [`data/README.md`](../data/README.md).
 # - **Say so.** A picture that was made or changed this way says it.
 # - **Do not judge.** Neither a code nor an edit says who somebody is. What the generator draws badly is what it saw too rarely, not what is rare in the world.
 #

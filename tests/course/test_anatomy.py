@@ -6,6 +6,7 @@ from helpers import tiny_generator
 
 from i2s.course import adain_layer, enlarged, feature_maps, layers_at_work, stages
 from i2s.generators import layers, stylegan2
+from i2s.training.sibling import sibling_of
 
 
 @pytest.fixture
@@ -31,6 +32,16 @@ def test_feature_maps_of_each_size(generator, w_plus):
     found = feature_maps(generator, w_plus)
     assert [tuple(m.shape) for m in found] == [(2, 12, 4, 4), (2, 10, 8, 8), (2, 8, 16, 16)]
     assert enlarged(found[0][0], 16).shape == (12, 16, 16)
+
+
+def test_feature_maps_of_a_stylegan1_are_what_adain_made(generator):
+    """As lesson 1 looks into the sibling: mean and spread of each map are shift and scale of the style."""
+    sibling = sibling_of(generator)
+    w_plus = sibling.mapping(sibling.sample_z(2, seed=0))
+    maps, layer = feature_maps(sibling, w_plus)[2], sibling.synthesis.blocks[2].layer1
+    scale, shift = layer.affine(w_plus[:, 5]).chunk(2, dim=1)
+    torch.testing.assert_close(maps.mean(dim=(2, 3)), shift, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(maps.std(dim=(2, 3), unbiased=False), (1 + scale).abs(), rtol=1e-3, atol=1e-3)
 
 
 def test_a_layer_at_work_gives_what_the_network_gives(generator, w_plus):
