@@ -18,6 +18,7 @@ from i2s.embedding.recorder import Recorder, Step
 from i2s.embedding.settings import EmbedSettings
 from i2s.embedding.stages import CodeSearch, NoiseSearch
 from i2s.embedding.starts import initial_code
+from i2s.embedding.tasks import held_in_w_plus
 from i2s.embedding.tuning import tune
 from i2s.errors import DeviceError, SettingsError
 from i2s.generators.base import Generator
@@ -53,7 +54,8 @@ def embed(
     start: initial code in place of `settings.init`, [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [N, z_dim].
     perceptual: "auto", "vgg16", "slim" or a loaded network (`i2s.load_perceptual`).
     loss: a term or `Sum` of `i2s.losses` in place of the one that the settings' weights describe.
-    degradation: what photos and images are both seen through, a function of images (`i2s.degradations`).
+    degradation: what photos and images are both seen through, a function of images (`i2s.degradations`). `Inpaint` and
+    `Grey` in W+ bring a p_norm_weight of 0.03, unless it is given, by keyword or in `settings`, or the preset has one.
     mask: how much each pixel counts: a picture (white counts), or a tensor [N|1, 1, R, R] in 0..1.
     checkpoint: a file to which the state is written every `checkpoint_every` updates. With `resume` the search goes on
     from it, where it is there; on the CPU bit for bit as if it had never stopped.
@@ -65,7 +67,9 @@ def embed(
     from i2s.images import load_photos
     from i2s.perceptual import load_perceptual
 
+    bare = settings is None and "p_norm_weight" not in changes
     settings = _settings(settings, preset, changes)
+    settings = held_in_w_plus(settings, degradation) if bare and loss is None else settings
     if generator is None or isinstance(generator, str):
         generator = load_generator(*([] if generator is None else [generator]), device=device)
     generator = generator.eval().requires_grad_(False)

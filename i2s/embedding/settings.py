@@ -77,7 +77,8 @@ class EmbedSettings:
     w_noise: noise added to the code, in units of the spread of w; it has gone after 3/4 of the steps.
     mse_weight, tap_weights, lpips_weight: the lambdas of the loss: pixels, the four feature maps, LPIPS.
     taps: the layers of VGG-16 that the four maps are taken from; the slim network has those of Image2StyleGAN alone.
-    p_norm_weight: of the distance from the codes of random z (P_N of II2S; P_N+ in W+).
+    p_norm_weight: of the distance from the codes of random z (P_N of II2S; P_N+ in W+); `embed` takes 0.03 when nothing
+    is given, for inpainting and colorization in W+.
     noise, tuning: what is searched for besides the code, or None.
     seed: of all that is drawn at random. snapshots: how many codes along the way are kept, spread evenly.
     """

@@ -1,11 +1,15 @@
 """Tasks on the same loop: what an embedding is made blind to, and the generator fills in, by name."""
 
+from dataclasses import replace
+
 from torch import Tensor
 
-from i2s.degradations import Blur, Degradation, Downsample, Grey, Inpaint
+from i2s.degradations import Blur, Compose, Degradation, Downsample, Grey, Inpaint
+from i2s.embedding.settings import EmbedSettings
 from i2s.errors import SettingsError
 
 TASKS = ("inpainting", "colorization", "super-resolution", "denoising")
+P_NORM_WEIGHT = 0.03  # codes of random z have a P_N+ of about 1
 
 
 def degradation_for(task: str, resolution: int, mask: Tensor | None = None) -> Degradation:
@@ -37,6 +41,19 @@ def degradation_for(task: str, resolution: int, mask: Tensor | None = None) -> D
             )
         return Downsample(int(size))
     return Blur(_number(task, value, resolution / 64))
+
+
+def held_in_w_plus(settings: EmbedSettings, degradation: Degradation | None) -> EmbedSettings:
+    """The settings, with a weight on P_N+ (II2S) where the task hides whole parts: inpainting and colorization in W+.
+
+    The rows of W+ are free where the loss sees nothing, and what they draw there is no face: the term keeps them near
+    the codes of random z. A weight of the settings' own stays.
+    """
+    steps = degradation.steps if isinstance(degradation, Compose) else (degradation,)
+    hides = any(isinstance(step, Inpaint | Grey) for step in steps)
+    if settings.space != "w+" or settings.p_norm_weight or not hides:
+        return settings
+    return replace(settings, p_norm_weight=P_NORM_WEIGHT)
 
 
 def _number(task: str, value: str, default: float) -> float:

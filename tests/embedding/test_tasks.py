@@ -5,8 +5,8 @@ import torch
 from helpers import TinyEye, targets, tiny_generator
 from PIL import Image
 
-from i2s.degradations import Blur, Downsample, Grey, Inpaint, half_mask
-from i2s.embedding import TASKS, degradation_for, embed, load_mask
+from i2s.degradations import Blur, Compose, Downsample, Grey, Inpaint, half_mask
+from i2s.embedding import TASKS, EmbedSettings, degradation_for, embed, load_mask
 from i2s.errors import SettingsError
 from i2s.losses import Masked, PixelMSE
 
@@ -54,7 +54,7 @@ def test_colours_have_no_influence_on_colorization(generator):
 def test_masks_of_each_photo_stay_with_it_when_photos_leave(generator):
     photos, masks = targets(generator, 3), torch.cat([half_mask(16, side) for side in ("left", "right", "top")])
     for hide in ({"mask": masks}, {"degradation": Inpaint(masks)}):
-        changes = {"patience": 3, "min_improvement": 0.2, "steps": 20, "learning_rate": 0.05}
+        changes = {"patience": 3, "min_improvement": 0.2, "steps": 20, "learning_rate": 0.05, "p_norm_weight": 0.0}
         together = run(generator, photos, **hide, **changes)
         assert len(set(together.photo_steps)) > 1
         for k in range(3):
@@ -62,6 +62,23 @@ def test_masks_of_each_photo_stay_with_it_when_photos_leave(generator):
             alone = run(generator, photos[k : k + 1], **own, **changes)
             assert alone.photo_steps == [together.photo_steps[k]]
             torch.testing.assert_close(alone.w_plus[0], together.w_plus[k], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("hiding", [Grey(), Inpaint(half_mask(16)), Compose((Downsample(16), Grey()))], ids=repr)
+def test_what_is_hidden_is_held_near_the_generators_own_codes(generator, hiding):
+    photos = targets(generator, 1)
+
+    def weight(**changes):
+        result = run(generator, photos, steps=1, **{"degradation": hiding} | changes)
+        assert ("p_norm" in result.history) == (result.settings.p_norm_weight > 0)
+        return result.settings.p_norm_weight
+
+    assert weight() == weight(preset="fast") == 0.03
+    assert weight(p_norm_weight=0.0) == weight(space="w") == 0  # the user's word; no free rows
+    assert weight(p_norm_weight=0.5) == 0.5
+    assert weight(settings=EmbedSettings(steps=1)) == 0  # settings are taken as they are
+    assert weight(loss=PixelMSE()) == 0  # so is a loss
+    assert weight(degradation=None) == weight(degradation=Blur(1.0)) == weight(degradation=Downsample(16)) == 0
 
 
 def test_the_photo_is_degraded_once(generator):
