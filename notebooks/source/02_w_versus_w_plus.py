@@ -343,6 +343,9 @@ for name, result in {"without": in_w_plus, "with": pulled}.items():
 course.show(torch.cat([in_w_plus.image, pulled.image, photo.cpu()]), ["without", "with", "photo"], size=192)
 
 # %% [markdown]
+# Read both numbers together: how much strangeness is gone, and for how many decibels? Then look whether you see those
+# decibels.
+#
 # ## 2.5 Between two codes
 #
 # Why care for ordinary codes? The loss has looked at one code only, and every edit leaves it. The simplest edit

@@ -669,6 +669,8 @@ with torch.no_grad():
 course.show(torch.cat([path, photo.cpu()]), labels=[f"step {step}" for step in pick] + ["photo"])
 
 # %% [markdown]
+# From picture to picture twice as many steps, and less to see of them; the distance to the mean goes on growing.
+#
 # ### Exercise 4.12 (fill, difficulty 2 of 3, 10 minutes): a rule that stops
 #
 # **Given:** `losses`, a list of floats; `window`, a number of steps; `tolerance`, a share such as 0.05.
