@@ -27,11 +27,19 @@ class Discriminator(nn.Module):
         """The parameters that learn: all."""
         return list(self.parameters())
 
-    def forward(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:  # [N, 3, R, R] -> [N]
-        x = minibatch_std(self.trunk(image, dtype))
+    def look(self, image: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
+        """What is the same however far the discriminator has learned: here the image alone."""
+        return [image]
+
+    def judge(self, seen: list[Tensor], dtype: torch.dtype | None = None) -> Tensor:
+        """The score [N] of what `look` saw."""
+        x = minibatch_std(self.trunk(seen[0], dtype))
         x = layers.leaky_relu(self.conv(x))  # [N, C, 4, 4]
         x = layers.leaky_relu(self.dense(x.float().flatten(1)))
         return self.out(x).squeeze(1)
+
+    def forward(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:  # [N, 3, R, R] -> [N]
+        return self.judge(self.look(image, dtype), dtype)
 
 
 class Encoder(nn.Module):

@@ -40,7 +40,8 @@ class ProjectedDiscriminator(nn.Module):
         """The parameters that learn: those of the heads."""
         return list(self.heads.parameters())
 
-    def forward(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:  # [N, 3, R, R] -> [N, K]
+    def look(self, image: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
+        """The frozen part, most of the work: mixed feature maps of images at 1, 1/2 and 1/4 of their size."""
         self.vgg[0].to(image.device)
         taps = self.vgg[0].features(image, TAPS, dtype)
         with torch.autocast(image.device.type, dtype, enabled=dtype is not None):
@@ -48,8 +49,16 @@ class ProjectedDiscriminator(nn.Module):
             for fine in (1, 0):
                 coarse = F.interpolate(self.mix_scales[fine](maps[fine + 1]), scale_factor=2.0, mode="nearest")
                 maps[fine] = maps[fine] + coarse
-            scores = [head(x).flatten(1) for head, x in zip(self.heads, maps)]
+        return maps
+
+    def judge(self, seen: list[Tensor], dtype: torch.dtype | None = None) -> Tensor:
+        """The scores [N, K] of what `look` saw: the heads, which learn."""
+        with torch.autocast(seen[0].device.type, dtype, enabled=dtype is not None):
+            scores = [head(x).flatten(1) for head, x in zip(self.heads, seen)]
         return torch.cat(scores, dim=1).float()
+
+    def forward(self, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:  # [N, 3, R, R] -> [N, K]
+        return self.judge(self.look(image, dtype), dtype)
 
 
 def head(channels: int, size: int) -> nn.Sequential:

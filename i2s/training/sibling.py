@@ -92,13 +92,15 @@ class Distillation:
         terms = {"reconstruction": loss.item()}
         if adversarial and self.judge is not None:
             self._judge_learns(False)
-            opinion = hinge_generator(self.judge(image, self.dtype))
+            seen = self.judge.look(image, self.dtype)  # once, for both moves
+            opinion = hinge_generator(self.judge.judge(seen, self.dtype))
             loss = loss + adversarial * opinion
             terms["g"] = opinion.item()
         _descend(self.adam, loss)
         if adversarial and self.judge is not None:
             self._judge_learns(True)
-            verdict = hinge_discriminator(self.judge(target, self.dtype), self.judge(image.detach(), self.dtype))
+            fake_score = self.judge.judge([x.detach() for x in seen], self.dtype)
+            verdict = hinge_discriminator(self.judge(target, self.dtype), fake_score)
             _descend(self.adam_judge, verdict)
             terms["d"] = verdict.item()
         self.images += self.batch

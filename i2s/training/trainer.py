@@ -198,7 +198,8 @@ class Trainer:
                 w = self.encoder(real[:encoded], self.dtype)
             w_plus = torch.cat([w_plus, w[:, None].expand(-1, self.generator.num_ws, -1)])
         fake = self._synthesize(w_plus)
-        g_loss = generator_loss(self.discriminator(self.augment(fake), self.dtype))
+        seen = self.discriminator.look(self.augment(fake), self.dtype)  # once, for both moves
+        g_loss = generator_loss(self.discriminator.judge(seen, self.dtype))
         total, terms = g_loss, {"g": g_loss.detach()}
         if encoded:
             reconstruction = self._reconstruction(fake[-encoded:], real[:encoded])
@@ -217,7 +218,7 @@ class Trainer:
         self._update_average()
 
         self._set_trained(True)
-        fake_score = self.discriminator(self.augment(fake.detach()), self.dtype)
+        fake_score = self.discriminator.judge([x.detach() for x in seen], self.dtype)
         real = next(self.batches)
         real_score = self.discriminator(self.augment(real), self.dtype)
         d_loss = discriminator_loss(real_score, fake_score)

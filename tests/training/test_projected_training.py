@@ -10,6 +10,7 @@ from tiny_run import TINY, Eye, pictures, quiet
 
 from i2s.errors import SettingsError, WeightFileError
 from i2s.training import generator as command
+from i2s.training.discriminator import Discriminator
 from i2s.training.export import main as export
 from i2s.training.features import VGG19
 from i2s.training.projected import ProjectedDiscriminator, hinge_discriminator, hinge_generator
@@ -163,3 +164,22 @@ def test_the_command_takes_the_weights_of_vgg(tmp_path, capsys):
         ["--preset", "cpu-64", "--faces", "f.zip", "--features", str(tmp_path / "none"), "--run", str(tmp_path / "run")]
     )
     assert code != 0 and "SqueezeNet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["projected", "stylegan2"])
+def test_what_was_looked_at_once_is_judged_as_the_image_is(kind, discriminator):
+    one = discriminator if kind == "projected" else Discriminator((8, 8, 8, 8))
+    one.eval()
+    with torch.no_grad():
+        assert torch.equal(one.judge(one.look(images())), one(images()))
+
+
+def test_a_step_looks_at_each_image_once(tmp_path, vgg_file, monkeypatch):
+    """Generated images are judged in both moves, and VGG-19, most of a step's work, sees them in the first only."""
+    looks = []
+    look = ProjectedDiscriminator.look
+    monkeypatch.setattr(ProjectedDiscriminator, "look", lambda self, *a: looks.append(self) or look(self, *a))
+    run = make(tmp_path, vgg_file)
+    run.state["phase"] = "adversarial"
+    run._adversarial()
+    assert len(looks) == 2  # the generated ones, and the real ones
