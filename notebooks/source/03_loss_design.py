@@ -295,7 +295,8 @@ course.show(torch.cat([r.image for r in results.values()] + [photo.cpu()]), labe
 # better guide on the way, even to the pixels. And look at eyes and mouth: pixels alone leave the small things soft, as
 # section 3.1 promised. The paper found the same, and concludes that MSE alone is not enough.
 #
-# Features alone and both look much alike. Why?
+# Features alone and both look much alike; which of them is a little ahead in the numbers is chance, since rounding sends
+# two searches slightly different ways (lesson 4 shows it). Why do the pixels add so little?
 
 # %% tags=["nbval-ignore-output"]
 terms = {term: values[-1, 0].item() for term, values in results["both"].history.items()}
