@@ -1,0 +1,315 @@
+"""How long is a step of an embedding, beside what the machine could do, and beside a straightforward implementation?
+
+    python benchmarks/step_time.py            # 64, 128 and 256 px on a CPU; to 1024 px on a GPU, in several precisions
+    python benchmarks/step_time.py --resolution 512 1024
+
+Generators have the widths of StyleGAN2's config F and random weights, as time does not depend on them; so has VGG-16.
+The two implementations take turns, and medians are taken. One step: image, loss, gradient, Adam.
+
+floor: the operations of our step (`torch.utils.flop_counter`) at the speed of the fastest large convolution or matrix
+product on this machine. straightforward: `benchmarks/straightforward.py`, as it stands, and with the weights of the
+generator frozen as some ports have them. loss: the largest relative difference between the two, of the first step.
+peak: memory of a process that makes one step, above what it held when torch was loaded; of CUDA, what it allocated.
+"""
+
+import argparse
+import functools
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks import report  # noqa: E402
+from benchmarks.straightforward import Straightforward  # noqa: E402
+from i2s.embedding.adam import Adam  # noqa: E402
+from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config  # noqa: E402
+from i2s.losses import ImageLoss  # noqa: E402
+from i2s.perceptual.slim import load_slim  # noqa: E402
+from i2s.perceptual.vgg16 import VGG16  # noqa: E402
+
+DTYPES = {"float32": None, "half": torch.float16, "compiled": None, "graphed": torch.float16}
+
+
+class Ours:
+    """The step of `i2s.embed` without its record. kind: one of `DTYPES`; "compiled" and "graphed" are for CUDA."""
+
+    def __init__(self, generator: StyleGAN2, net, photos, kind: str = "float32"):
+        self.synthesis, self.loss_of, self.dtype = generator.synthesis, ImageLoss(net), DTYPES[kind]
+        self.prepared = self.loss_of.prepare(photos)
+        self.code = generator.w_mean.expand(len(photos), generator.num_ws, -1).clone().requires_grad_()
+        self.adam = Adam([{"params": [self.code], "lr": 0.01}], (0.9, 0.999), 1e-8)
+        self.gradient = self._gradient
+        if kind == "compiled":
+            self.gradient = torch.compile(self._gradient)
+        elif kind == "graphed":
+            self._capture()
+
+    def loss(self, code):
+        """The paper's loss of each image, [N]."""
+        return sum(self.loss_of(self.synthesis(code, dtype=self.dtype), self.prepared).values())
+
+    def step(self):
+        """One step of Adam; the loss [N] before it."""
+        loss, self.code.grad = self.gradient(self.code)
+        self.adam.step(scale=self.scale)
+        return loss.detach()
+
+    @property
+    def scale(self) -> float:
+        return 256.0 if self.dtype is torch.float16 else 1.0
+
+    def _gradient(self, code):
+        loss = self.loss(code)
+        return loss, torch.autograd.grad(loss.sum() * self.scale, code)[0]
+
+    def _capture(self) -> None:
+        """Record the kernels of a step once, as a CUDA graph; afterwards they are played again."""
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._gradient(self.code)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            loss, gradient = self._gradient(self.code)
+
+        def play(code):
+            graph.replay()
+            return loss, gradient.clone()
+
+        self.gradient = play
+
+
+class Frozen(Straightforward):
+    """The straightforward one with the generator's weights frozen."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.generator.requires_grad_(False)
+
+
+def implementations(device: str) -> dict:
+    """{name: what makes it of (generator, net, photos)}."""
+    found = {"ours": Ours, "straightforward": Straightforward, "weights frozen": Frozen}
+    if device == "cuda":
+        found |= {kind: functools.partial(Ours, kind=kind) for kind in ("half", "compiled", "graphed")}
+    return found
+
+
+@functools.lru_cache(1)
+def network(name: str, device: str):
+    net = load_slim() if name == "slim" else VGG16().eval().requires_grad_(False)
+    return net.to(device, memory_format=torch.channels_last)
+
+
+def generator_of(resolution: int, width: int, device: str) -> StyleGAN2:
+    """Of config F; width divides the channels, for quick trials."""
+    torch.manual_seed(0)
+    channels = [max(8, c // width) for c in StyleGAN2Config().channels[: resolution.bit_length() - 2]]
+    return StyleGAN2(StyleGAN2Config(resolution, channels=channels)).eval().requires_grad_(False).to(device)
+
+
+def photos_of(batch: int, resolution: int, device: str):
+    return (torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1).to(device)
+
+
+def seconds(call, device: str) -> float:
+    """Of one call, by `report.clock`."""
+    start = report.clock(device)
+    call()
+    return report.clock(device) - start
+
+
+def interleaved(calls: dict, repeat: int, limit: float, device: str) -> dict[str, float]:
+    """Median seconds of each call; they take turns, `repeat` times, or at least twice when `limit` seconds are over.
+
+    The first turn, in which caches are filled, does not count.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    start = time.perf_counter()
+    for turn in range(repeat + 1):
+        if turn > 2 and time.perf_counter() - start > limit:
+            break
+        for name, call in calls.items():
+            taken[name].append(seconds(call, device))
+    return {name: statistics.median(values[1:]) for name, values in taken.items()}
+
+
+def peaks(device: str, size: int = 2048, repeat: int = 7) -> dict[str, float]:
+    """GFLOP/s of a matrix product of size x size, and of 3x3 convolutions of 512 and 128 maps: the best of a few."""
+    a = torch.randn(size, size, device=device)
+    calls = {"matrix product": (lambda: a @ a, 2 * size**3)}
+    for wide, side in ((512, 32), (128, 128)):
+        x = torch.randn(4, wide, side, side, device=device).contiguous(memory_format=torch.channels_last)
+        weight = torch.randn(wide, wide, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
+        work = 2 * 9 * wide * wide * side * side * 4
+        calls[f"convolution, {wide} maps"] = (functools.partial(F.conv2d, x, weight, padding=1), work)
+    times = {name: min(seconds(call, device) for _ in range(repeat)) for name, (call, _) in calls.items()}
+    return {name: work / times[name] / 1e9 for name, (_, work) in calls.items()}
+
+
+def operations(run: Ours) -> float:
+    """Billions of floating-point operations of convolutions and matrix products in a step."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        run.loss(run.code).sum().backward()
+    return counter.get_total_flops() / 1e9
+
+
+def peak_memory(name: str, net: str, resolution: int, batch: int, width: int, device: str) -> float:
+    """GB that a step takes; on the CPU to be called in a process of its own."""
+    before = highest()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    generator, photos = generator_of(resolution, width, device), photos_of(batch, resolution, device)
+    run = implementations(device)[name](generator, network(net, device), photos)
+    run.step()
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    return highest() - before
+
+
+def highest() -> float:
+    """GB that this process has held at most."""
+    try:  # where `getrusage` starts from what the parent held
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
+
+
+def memory_elsewhere(*case) -> float:
+    """`peak_memory` in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    threads = (torch.get_num_threads(),)
+    with ProcessPoolExecutor(1, context, torch.set_num_threads, threads) as pool:
+        return pool.submit(peak_memory, *case).result()
+
+
+def case(net: str, resolution: int, batch: int, options, floor_speed: float) -> dict:
+    """All that is measured of one network, resolution and batch."""
+    device = options.device
+    generator, photos = generator_of(resolution, options.width, device), photos_of(batch, resolution, device)
+    makers = implementations(device)
+    if batch > 1:
+        makers.pop("weights frozen")  # little faster, as single photos show
+    runs = {n: make(generator, network(net, device), photos) for n, make in makers.items()}
+    losses = {name: run.step().float() for name, run in runs.items()}  # of the same code
+    flops = operations(runs["ours"])
+    times = interleaved({name: run.step for name, run in runs.items()}, options.repeat, options.limit, device)
+    difference = (losses["ours"] - losses["straightforward"]).abs() / losses["straightforward"]
+    row = {"network": net, "resolution": resolution, "batch": batch, "seconds": times, "GFLOP": flops}
+    row["ratios"] = {name: times[name] / times["ours"] for name in times}
+    row["floor"] = flops / floor_speed / times["ours"]
+    row["loss difference"] = float(difference.max())
+    del runs, generator
+    names = [n for n in times if n != "weights frozen"]
+    measure = peak_memory if device == "cuda" else memory_elsewhere
+    row["peak GB"] = {n: measure(n, net, resolution, batch, options.width, device) for n in names}
+    return row
+
+
+def cases(options) -> list[tuple[str, int, int]]:
+    """(network, resolution, batch): every size alone with both networks, batches with the default one."""
+    found = [(net, r, 1) for r in options.resolution for net in options.networks]
+    return found + [(options.networks[0], r, n) for r in options.batch_resolution for n in options.batch if n > 1]
+
+
+def text(table: dict) -> str:
+    """The table as Markdown."""
+    rows = []
+    for row in table["rows"]:
+        cells = {name: row[name] for name in ("network", "resolution", "batch")}
+        cells["ms a step"] = f"{1000 * row['seconds']['ours']:.0f}"
+        cells["share of the floor's speed"] = f"{100 * row['floor']:.0f} %"
+        for name in list(table["rows"][0]["ratios"])[1:]:
+            cells[f"{name} / ours"] = f"{row['ratios'][name]:.2f}" if name in row["ratios"] else ""
+        cells["loss difference"] = f"{row['loss difference']:.0e}"
+        peak = row["peak GB"]
+        cells["peak, GB"] = f"{peak['ours']:.2f}"
+        cells["straightforward, GB"] = f"{peak['straightforward']:.2f}"
+        rows.append(cells)
+    speeds = ", ".join(f"{name} {speed:.0f}" for name, speed in table["GFLOP/s"].items())
+    return f"""# One step of an embedding
+
+{report.markdown(rows)}
+
+Ratios of medians, measured in turns. Share of the floor's speed: what of the fastest of these the step reaches, all in
+GFLOP/s: {speeds}. Widths of config F{"" if table["width"] == 1 else f", divided by {table['width']}"}.
+
+Seconds are of the processor with one thread, of the wall with more. {table["machine"]}; commit {table["commit"]}.
+
+![ratios](step_time.png)
+"""
+
+
+def plot(table: dict, file: Path) -> None:
+    """How many times slower the others are, case by case, and the share of the floor."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = table["rows"]
+    names = [f"{row['network']}\n{row['resolution']} px\nx {row['batch']}" for row in rows]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 4.5), layout="constrained")
+    others = [name for name in rows[0]["ratios"] if name != "ours"]
+    for k, name in enumerate(others):
+        places = [x + 0.8 * k / len(others) for x in range(len(rows))]
+        left.bar(places, [row["ratios"].get(name, 0) for row in rows], 0.8 / len(others), align="edge", label=name)
+    left.axhline(1, color="grey", linewidth=0.8)
+    left.set(title="time of a step, 1 = ours", xticks=[x + 0.4 for x in range(len(rows))], xticklabels=names)
+    left.legend()
+    right.bar(range(len(rows)), [100 * row["floor"] for row in rows])
+    right.set(title="ours, % of the machine's peak", xticks=range(len(rows)), xticklabels=names, ylim=(0, 100))
+    figure.savefig(file, dpi=100)
+    plt.close(figure)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    top.add_argument("--out", type=Path, default=report.RESULTS)
+    top.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    top.add_argument("--resolution", type=int, nargs="+", help="default 64 128 256; with CUDA also 512 1024")
+    top.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    top.add_argument("--batch-resolution", type=int, nargs="*", default=[64], help="sizes that batches are tried at")
+    top.add_argument("--networks", nargs="+", choices=("slim", "vgg16"), default=["slim", "vgg16"])
+    top.add_argument("--width", type=int, default=1, help="divides the channels, for quick trials")
+    top.add_argument("--repeat", type=int, default=7, help="turns that count")
+    top.add_argument("--limit", type=float, default=20, help="seconds of a case after which no turn begins")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    options = parser().parse_args(arguments)
+    options.resolution = options.resolution or [64, 128, 256, *([512, 1024] if options.device == "cuda" else [])]
+    speeds = peaks(options.device)
+    table = {
+        "machine": report.machine(options.device),
+        "commit": report.commit(),
+        "width": options.width,
+        "GFLOP/s": speeds,
+        "rows": [],
+    }
+    for net, resolution, batch in cases(options):
+        row = case(net, resolution, batch, options, max(speeds.values()))
+        table["rows"].append(row)
+        ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in row["ratios"].items())
+        print(f"{net}, {resolution} px, batch {batch}: {row['seconds']['ours']:.3f} s; {ratios}", flush=True)
+        report.write(options.out, "step_time", table, text(table))  # now, as the next case may take long
+    print(text(table))
+    plot(table, options.out / "step_time.png")
+    return table
+
+
+if __name__ == "__main__":
+    main()
