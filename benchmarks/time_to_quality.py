@@ -15,12 +15,13 @@ What is finished is kept in --cache, under a digest of weights, photos and setti
 """
 
 import argparse
+import hashlib
 import inspect
 import json
 import math
 import statistics
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -38,14 +39,11 @@ except ImportError:  # run as a file
 
 METRIC_IMAGES = inspect.signature(inverse_metric).parameters["count"].default
 # gradients' worth of work before the first step: a forward pass alone counts as a third of a gradient
-SETUP = {"fast": math.ceil(METRIC_IMAGES * 4 / 3)}
+SETUP = dict.fromkeys(("mean", "fast"), math.ceil(METRIC_IMAGES * 4 / 3))
 METHODS = {  # name: (preset, changes, words)
     "paper": ("image2stylegan", {}, "Adam, 0.01, from the mean latent (the paper's)"),
-    "adam": (
-        "image2stylegan",
-        {"init": "auto", "learning_rate": 0.05, "schedule": "cosine"},
-        "Adam, 0.05 to 0, from the encoder's code",
-    ),
+    "adam": ("image2stylegan", {"init": "auto", "learning_rate": 0.05}, "Adam, 0.05, from the encoder's code"),
+    "mean": ("fast", {"init": "mean"}, "L-BFGS in the metric of the styles, from the mean latent"),
     "fast": ("fast", {}, "L-BFGS in the metric of the styles, from the encoder's code (preset `fast`)"),
 }
 
@@ -66,6 +64,13 @@ def run(method: str, photos, generator, perceptual, steps: int) -> dict:
     return {name: [[float(f"{x:.6g}") for x in row] for row in curve.tolist()] for name, curve in curves.items()} | {
         "seconds": [round(x, 4) for x in seconds]
     }
+
+
+def settings_of(method: str, steps: int) -> str:
+    """The name, the steps and a digest of the settings."""
+    preset, changes, _ = METHODS[method]
+    whole = json.dumps(asdict(replace(preset_settings(preset), **changes)), sort_keys=True).encode()
+    return f"{method}-{steps}-{hashlib.sha256(whole).hexdigest()[:8]}"
 
 
 def kept(file: Path, *arguments) -> dict:
@@ -124,22 +129,20 @@ def measure(options) -> tuple[dict, dict]:
     perceptual = load_perceptual(options.perceptual)
     files = sorted(p for p in options.photos.iterdir() if p.suffix.lower() in (".jpg", ".png"))[: options.limit]
     photos = load_photos(files, generator.resolution)
-    steps = {"paper": options.steps, "adam": options.adam_steps, "fast": options.fast_steps}
-    steps["fast"] = steps["fast"] or preset_settings("fast").steps
-    names = [generator.state_dict().values(), [photos]]
-    settings = [(asdict(preset_settings(preset)), changes) for preset, changes, _ in METHODS.values()]
-    rest = json.dumps([settings, steps, options.batch, perceptual.describe(), torch.get_num_threads()]).encode()
-    key = digest([*names[0], *names[1], torch.tensor(list(rest), dtype=torch.uint8)])[:16]
-    cache = options.cache / key
+    fast_steps = options.fast_steps or preset_settings("fast").steps
+    steps = {"paper": options.steps, "adam": options.adam_steps, "mean": fast_steps, "fast": fast_steps}
+    weights = digest(generator.state_dict().values())[:16]
+    cache = options.cache / f"{weights}-{digest([photos])[:16]}-{perceptual.name}-{torch.get_num_threads()}"
     cache.mkdir(parents=True, exist_ok=True)
+    own = {m: settings_of(m, steps[m]) for m in METHODS}
 
     batches = list(photos.split(options.batch))
     runs: dict[str, list[dict]] = {method: [] for method in METHODS}
     for number, some in enumerate(batches):
         for method in METHODS:
-            if method == "adam" and number * options.batch >= options.adam_photos:
+            if method in ("adam", "mean") and number * options.batch >= options.few:
                 continue
-            file = cache / f"{method}-{number}.json"
+            file = cache / f"{own[method]}-{options.batch}-{number}.json"
             curves = kept(file, method, some, generator, perceptual, steps[method])
             runs[method].append(curves)
             seconds = curves["seconds"][-1]
@@ -148,8 +151,8 @@ def measure(options) -> tuple[dict, dict]:
     for number in range(min(options.alone, len(photos))):
         for method in METHODS:
             one = photos[number : number + 1]
-            file = cache / f"alone-{method}-{number}.json"
             few = min(options.alone_steps, steps[method])
+            file = cache / f"{own[method]}-alone-{few}-{number}.json"
             alone[method].append(kept(file, method, one, generator, perceptual, few))
     paces = {method: pace(runs) for method, runs in alone.items()}
 
@@ -166,7 +169,7 @@ def measure(options) -> tuple[dict, dict]:
         "machine": report.machine(),
         "commit": report.commit(),
         "generator": generator.describe(),
-        "weights": digest(names[0])[:16],
+        "weights": weights,
         "perceptual": perceptual.describe(),
         "photos": len(files),
         "steps": steps,
@@ -252,8 +255,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--batch", type=int, default=16, help="photos embedded at once")
     top.add_argument("--steps", type=int, default=1000, help="of the paper's method")
     top.add_argument("--fast-steps", type=int, default=None, help="of the preset fast (default: its own)")
-    top.add_argument("--adam-steps", type=int, default=300, help="of Adam from the encoder's code")
-    top.add_argument("--adam-photos", type=int, default=16, help="so many photos for Adam from the encoder's code")
+    top.add_argument("--adam-steps", type=int, default=400, help="of Adam from the encoder's code")
+    top.add_argument("--few", type=int, default=16, help="photos for the methods between the paper's and fast")
     top.add_argument("--alone", type=int, default=3, help="photos that are timed alone")
     top.add_argument("--alone-steps", type=int, default=60)
     return top

@@ -165,6 +165,15 @@ def test_a_result_is_no_checkpoint(tmp_path, generator):
         run(generator, targets(generator), checkpoint=path, resume=True)
 
 
+def test_the_last_checkpoint_is_the_last_step(tmp_path, generator):
+    """Defect 4: off by one at the end, where the code is a step newer than its image, or the last step is missing."""
+    path, photos, seen = tmp_path / "c", targets(generator), []
+    whole = run(generator, photos, checkpoint=path, checkpoint_every=12)
+    again = run(generator, photos, checkpoint=path, resume=True, callback=lambda step: seen.append(step.step))
+    assert seen == [12]  # the update was made: its image alone is drawn
+    check_same(again, whole)
+
+
 def test_without_resume_a_run_starts_again(generator, checkpoint):
     seen = []
     run(generator, targets(generator), checkpoint=checkpoint, callback=lambda step: seen.append(step.step))
