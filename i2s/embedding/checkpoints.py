@@ -75,7 +75,8 @@ class Checkpoint:
                     raise LatentError(f"{self.path} was written by a newer i2s: update i2s to go on from it.")
                 self._check(json.loads(metadata["identity"]))
                 notes = json.loads(metadata["notes"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                # in memory of their own: matrix products round differently where numbers begin at an odd address
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
             parts = [
                 {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
                 for prefix in ("search.", "record.")
