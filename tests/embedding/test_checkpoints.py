@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers import TinyEye, targets, tiny_generator
 
-from i2s.degradations import Grey, Inpaint, half_mask
+from i2s.degradations import Blur, Grey, Inpaint, half_mask
 from i2s.embedding import NoiseSettings, TuningSettings, embed
 from i2s.embedding.checkpoints import Checkpoint, described
 from i2s.errors import LatentError, OutputError, SettingsError
@@ -132,7 +132,7 @@ def other_generator():
         ({"generator": other_generator}, "other generator"),
         ({"start": torch.zeros(12)}, "other initial code or mask"),
         ({"mask": torch.ones(1, 1, 16, 16)}, "other initial code or mask"),
-        ({"degradation": Grey()}, "other task"),
+        ({"degradation": Blur(1.0)}, "other task"),
         ({"tap_weights": (1, 1, 1, 2)}, "other settings and loss"),
     ],
 )
