@@ -202,8 +202,16 @@ def case(net: str, resolution: int, batch: int, options, floor_speed: float) -> 
     makers = implementations(device)
     if batch > 1:
         makers.pop("weights frozen")  # little faster, as single photos show
-    runs = {n: make(generator, network(net, device), photos) for n, make in makers.items()}
-    losses = {name: run.step().float() for name, run in runs.items()}  # of the same code
+    runs, losses = {}, {}
+    for name, make in makers.items():
+        try:
+            run = make(generator, network(net, device), photos)
+            losses[name] = run.step().float()  # of the same code
+            runs[name] = run
+        except RuntimeError as error:  # out of memory, or nothing here compiles
+            if name in ("ours", "straightforward"):
+                raise
+            print(f"{name} does not run: {str(error).splitlines()[0]}", flush=True)
     flops = operations(runs["ours"])
     times = interleaved({name: run.step for name, run in runs.items()}, options.repeat, options.limit, device)
     difference = (losses["ours"] - losses["straightforward"]).abs() / losses["straightforward"]
@@ -211,7 +219,7 @@ def case(net: str, resolution: int, batch: int, options, floor_speed: float) -> 
     row["ratios"] = {name: times[name] / times["ours"] for name in times}
     row["floor"] = flops / floor_speed / times["ours"]
     row["loss difference"] = float(difference.max())
-    del runs, generator
+    del run, runs, generator
     names = [n for n in times if n != "weights frozen"]
     measure = peak_memory if device == "cuda" else memory_elsewhere
     row["peak GB"] = {n: measure(n, net, resolution, batch, options.width, device) for n in names}

@@ -27,7 +27,7 @@ class Straightforward:
         self.rest = nn.Sequential()
         for part in VGG16_REST if wide == 512 else ():
             self.rest.extend([nn.MaxPool2d(2)] if part == "pool" else [nn.Conv2d(*part, 3, padding=1), nn.ReLU()])
-        self.rest.requires_grad_(False)
+        self.rest.requires_grad_(False).to(photos.device)
         self.code = generator.w_mean.expand(len(photos), generator.num_ws, -1).clone().requires_grad_()
         self.adam = torch.optim.Adam([self.code], lr=learning_rate)
 
