@@ -23,6 +23,7 @@ from i2s.training.checkpoint import load_checkpoint
 from i2s.training.discriminator import Encoder
 from i2s.training.presets import Preset
 from i2s.training.snapshot import save_snapshot
+from i2s.training.warm_start import widen
 from i2s.weights.native import save_generator
 
 
@@ -43,11 +44,14 @@ def read_run(folder: str | Path) -> tuple[StyleGAN2, Encoder, dict]:
     return networks["average"], networks["e"], state
 
 
-def finish(generator: StyleGAN2, samples: int = 100_000) -> StyleGAN2:
+def finish(generator: StyleGAN2, samples: int = 100_000, spread: float = 1.0) -> StyleGAN2:
     """The generator as it will be read again: weights rounded to half precision, then the statistics of its W.
 
     In this order, so that mean and components are those of the rounded mapping network. Changes it in place.
+    spread: how much wider random codes are drawn first, see `i2s.training.warm_start.widen`.
     """
+    if spread != 1:
+        widen(generator.mapping, spread)
     round_to_half(generator)
     generator.latents = None
     with torch.no_grad():
@@ -80,15 +84,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="file of the generator (.safetensors)")
     parser.add_argument("--encoder", type=Path, help="file of the encoder (.safetensors)")
     parser.add_argument("--snapshot", type=Path, help="file from which training can go on elsewhere (.safetensors)")
+    parser.add_argument("--spread", type=float, default=1.0, help="random codes so many times as far from the mean")
     parser.add_argument("--text", action="append", default=[], metavar="NAME=VALUE", help="a line of metadata")
     options = parser.parse_args(arguments)
     wrong = [text for text in options.text if "=" not in text]
     if wrong:
         parser.error(f"--text is {wrong[0]!r}: give NAME=VALUE")
+    if not 0.5 <= options.spread <= 2:
+        parser.error(f"--spread is {options.spread}: it is from 0.5 to 2, and 1 changes nothing")
     try:
         generator, encoder, state = read_run(options.run)
         texts = {"training": training_text(state)} | dict(text.split("=", 1) for text in options.text)
-        files = [save_generator(finish(generator), options.out, extra_metadata={"name": options.out.stem} | texts)]
+        finish(generator, spread=options.spread)
+        files = [save_generator(generator, options.out, extra_metadata={"name": options.out.stem} | texts)]
         if options.encoder is not None:
             files.append(save_encoder(encoder, options.encoder, notes={"generator": options.out.stem} | texts))
         if options.snapshot is not None:

@@ -20,8 +20,6 @@ class Preset:
     generator moves. `encoded`: share of the generator's batch that starts from encoded photos instead of random z.
     `refit_kimg`: the mapping network does not take part in the game, but is fitted anew to the encoder's codes so often
     (0: it takes part). Left to the game, it drifts away from where the faces are, and random faces become fewer kinds.
-    `anchor_kimg`: after so many adversarial images encoder and mapping stand still and only the synthesis network
-    learns (0: never). W is fixed from then on, and the moving average draws what the newest weights draw.
     `discriminator`: "stylegan2" (learns to see by itself) or "projected" (looks through VGG-19, which can: far fewer
     images are needed). `noise`: whether the generator may use its noise inputs. In a short run it learns to make
     texture of them, speckle all over the face, before it learns to draw texture; without them it has to draw.
@@ -41,7 +39,6 @@ class Preset:
     encoded: float = 0.0
     reconstruction_weight: float = 1.0
     refit_kimg: float = 0.0
-    anchor_kimg: float = 0.0
     discriminator: str = "stylegan2"
     learning_rate: float = 0.0025
     adversarial_rate: float = 0.0  # of the generator in the adversarial phase; 0: the same as learning_rate
@@ -99,7 +96,6 @@ PRESETS = {
         encoded=0.375,
         reconstruction_weight=3.0,
         refit_kimg=10.0,
-        anchor_kimg=29.0,
         discriminator="projected",
         adversarial_rate=0.001,
         discriminator_rate=0.00025,

@@ -124,7 +124,7 @@ class Trainer:
             if self.state["phase"] == "mapping":
                 self._fit_mapping(report)
                 continue
-            before, anchored = time.time(), self._anchored()
+            before = time.time()
             terms = self._autoencode() if self.state["phase"] == "autoencode" else self._adversarial()
             terms = {name: float(value) for name, value in terms.items()}
             window.append((terms, time.time() - before))
@@ -134,10 +134,7 @@ class Trainer:
             if self._crossed(self.preset.report_kimg):
                 self._report(window, report)
                 window = []
-            adversarial = self.state["phase"] == "adversarial"
-            if adversarial and not anchored and self.preset.refit_kimg and self._crossed(self.preset.refit_kimg):
-                self._refit_mapping()  # before the metric: the encoder's codes have moved since the last time
-            if adversarial and self._crossed(self.preset.metric_kimg):
+            if self.state["phase"] == "adversarial" and self._crossed(self.preset.metric_kimg):
                 self.measure(report)
             if time.time() - last > checkpoint_seconds:
                 self.save()
@@ -191,11 +188,12 @@ class Trainer:
         generator_loss, discriminator_loss = losses.generator_loss, losses.discriminator_loss
         if p.discriminator == "projected":
             generator_loss, discriminator_loss = hinge_generator, hinge_discriminator
+        if p.refit_kimg and self.state["images"] and self._crossed(p.refit_kimg):
+            self._refit_mapping()
         self._set_trained(False)
         w_plus = self._random_w_plus(p.batch - encoded)
         if encoded:
-            with torch.set_grad_enabled(not self._anchored()):
-                w = self.encoder(real[:encoded], self.dtype)
+            w = self.encoder(real[:encoded], self.dtype)
             w_plus = torch.cat([w_plus, w[:, None].expand(-1, self.generator.num_ws, -1)])
         fake = self._synthesize(w_plus)
         seen = self.discriminator.look(self.augment(fake), self.dtype)  # once, for both moves
@@ -232,10 +230,6 @@ class Trainer:
         self.augment.update(float(sign), p.batch)
         terms |= {"d": d_loss.detach(), "sign": sign, "augment": torch.tensor(self.augment.p)}
         return terms
-
-    def _anchored(self) -> bool:
-        """Whether W is fixed: encoder and mapping stand still from `anchor_kimg` on."""
-        return 0 < self.preset.anchor_kimg * 1000 <= self.state["images"] and self.state["phase"] == "adversarial"
 
     def _set_trained(self, learns: bool) -> None:
         """Whether the discriminator's weights collect gradients: not in the generator's move."""

@@ -19,7 +19,7 @@ from i2s.training import losses
 from i2s.training.augment import STRONGEST, AdaptiveAugment, colour, cutout, translate
 from i2s.training.dataset import Batches, load_faces, to_range
 from i2s.training.discriminator import Discriminator, Encoder, minibatch_std
-from i2s.training.warm_start import before_activation, fit_mapping, set_linear, sliced_distance
+from i2s.training.warm_start import before_activation, fit_mapping, set_linear, sliced_distance, widen
 
 
 def rng(seed=0):
@@ -345,3 +345,16 @@ def test_sliced_distance_is_zero_for_the_same_sample_and_the_shift_squared_for_a
     axes = torch.eye(6)
     assert sliced_distance(a, a[torch.randperm(400, generator=rng(1))], axes) == 0
     assert sliced_distance(a, a + 0.5, axes).item() == pytest.approx(0.25, rel=1e-4)
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0, 1.2])
+def test_widened_codes_are_as_many_times_as_far_from_the_same_mean(spread):
+    torch.manual_seed(3)
+    mapping = Mapping(StyleGAN2Config(16, 16, 16, channels=(8, 8, 8)))
+    z = torch.randn(8000, 16)
+    with torch.no_grad():
+        before = before_activation(mapping.to_w(z))
+        widen(mapping, spread)
+        after = before_activation(mapping.to_w(z))
+    torch.testing.assert_close(after - after.mean(0), spread * (before - before.mean(0)), rtol=1e-3, atol=1e-4)
+    assert (after.mean(0) - before.mean(0)).norm() < 0.03 * before.std(0).norm() + 1e-5

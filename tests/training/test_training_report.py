@@ -19,6 +19,7 @@ from i2s.latents import latent_statistics, to_p
 from i2s.training import curves, evaluate, export, sheets
 from i2s.training.dataset import to_range
 from i2s.training.discriminator import Encoder
+from i2s.training.warm_start import before_activation
 from i2s.weights.native import read_metadata
 
 
@@ -96,6 +97,20 @@ def test_an_export_without_a_run_is_one_sentence(tmp_path, capsys):
     assert "no checkpoint" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         export.main(["--run", str(tmp_path), "--out", "g.safetensors", "--text", "licence"])
+    for spread in ("0", "-1", "3", "nan"):
+        with pytest.raises(SystemExit):
+            export.main(["--run", str(tmp_path), "--out", "g.safetensors", "--spread", spread])
+
+
+def test_a_spread_widens_random_codes_and_nothing_else(run, exported, tmp_path):
+    assert export.main(["--run", str(run.folder), "--out", str(tmp_path / "g.safetensors"), "--spread", "1.5"]) == 0
+    plain, wide = load_generator(exported / "faces-16.safetensors"), load_generator(tmp_path / "g.safetensors")
+    z = plain.sample_z(4000, 1)
+    x, y = (before_activation(generator.mapping(z)[:, 0]) for generator in (plain, wide))
+    assert torch.allclose(y - y.mean(0), 1.5 * (x - x.mean(0)), atol=0.02 * float(x.std()))
+    assert (y.mean(0) - x.mean(0)).norm() < 0.05 * x.std(0).norm()
+    for name, ours in plain.synthesis.named_parameters():
+        assert torch.equal(ours, wide.synthesis.get_parameter(name)), name
 
 
 # ---- encoder ----------------------------------------------------------------------------------------------------
