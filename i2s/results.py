@@ -158,7 +158,8 @@ class EmbedResult:
                 if int(metadata["version"]) > VERSION:
                     raise LatentError(f"{path} was written by a newer i2s: update i2s to read it.")
                 notes = json.loads(metadata["result"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                # copied: as they lie in the file they may be misaligned, and a processor then sums in another order
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
             count = sum(name.startswith("noise.") for name in tensors)
             return cls(
                 w_plus=tensors["w_plus"],

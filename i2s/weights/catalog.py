@@ -84,6 +84,7 @@ _HUB = "https://huggingface.co"
 
 _ENTRIES = (
     Entry("faces-64", "StyleGAN2", 64, OWN, "faces-64.safetensors"),
+    Entry("faces-64-adain", "StyleGAN1", 64, OWN, "faces-64-adain.safetensors"),
     Entry(
         "ffhq-1024",
         "StyleGAN2-ADA",
