@@ -14,8 +14,8 @@ from i2s.weights import catalog
 from i2s.weights.catalog import Entry, entries, entry, find, table
 from i2s.weights.transfer import Transfer, megabytes
 
-NAMES = ["faces-64", "ffhq-1024", "ffhq-512", "ffhq-256", "ffhq-1024-configf", "ffhq-1024-rosinality"]
-NAMES += ["ffhq-1024-stylegan1", "ffhq-1024-stylegan3", "ffhq-1024-stylegan3-r"]
+NAMES = ["faces-64", "faces-64-adain", "ffhq-1024", "ffhq-512", "ffhq-256", "ffhq-1024-configf"]
+NAMES += ["ffhq-1024-rosinality", "ffhq-1024-stylegan1", "ffhq-1024-stylegan3", "ffhq-1024-stylegan3-r"]
 NAMES += ["metfaces", "afhqcat", "afhqdog", "afhqwild"]
 every_entry = pytest.mark.parametrize("one", entries(), ids=lambda one: one.name)
 
@@ -88,9 +88,10 @@ def test_load_generator_finds_names(monkeypatch, tmp_path):
         resolve("faces64")
 
 
-def test_shipped():
-    one = entry("faces-64")
-    assert one.path == data_dir() / "faces-64.safetensors" and one.state in ("shipped", "missing")
+@pytest.mark.parametrize("name", ["faces-64", "faces-64-adain"])
+def test_shipped(name):
+    one = entry(name)
+    assert one.path == data_dir() / f"{name}.safetensors" and one.state == "shipped"
 
 
 def test_shipped_file_is_missing(monkeypatch, tmp_path):
