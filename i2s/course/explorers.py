@@ -30,6 +30,21 @@ def named(codes: list[Tensor], names: list[str] | None, what: str) -> list[str]:
     return names
 
 
+def picture(width: int, height: int):
+    """An Image widget that can take a title, see `say`. Its format is JPEG.
+
+    JupyterLab asks a widget with a title for its description, which an Image does not have: without the empty one here
+    it shows an error in place of the picture.
+    """
+    import ipywidgets as widgets
+    from traitlets import Unicode
+
+    class Picture(widgets.Image):
+        description = Unicode("").tag(sync=True)
+
+    return Picture(format="jpeg", width=width, height=height)
+
+
 def say(image, text: str) -> None:
     """Give the Image widget a text for who cannot see it: its title, since it has no `alt`, from ipywidgets 8 on.
 
@@ -53,7 +68,7 @@ class MorphExplorer:
 
         self.names = named(codes, names, "A morph")
         self.generator, self.codes, self.size = generator, list(codes), size
-        self.image = widgets.Image(format="jpeg", width=size, height=size)
+        self.image = picture(size, size)
         self.slider = widgets.FloatSlider(
             value=0.0, min=0.0, max=float(len(codes) - 1), step=0.02, description="morph", continuous_update=True
         )
@@ -120,7 +135,7 @@ class CrossoverExplorer:
         self.names, rows = named(codes, names, "A crossover"), generator.num_ws
         self.generator, self.codes, self.size = generator, list(codes), size
         options = [(name, k) for k, name in enumerate(self.names)]
-        self.image = widgets.Image(format="jpeg", width=size, height=size)
+        self.image = picture(size, size)
         self.content = widgets.Dropdown(options=options, value=0, description="content")
         self.style = widgets.Dropdown(options=options, value=1, description="style")
         self.split = widgets.IntSlider(
@@ -189,7 +204,7 @@ class EmbedWatcher:
 
         self.target, self.every, self.size = target.reshape(-1, *target.shape[-2:]), every, size
         self.losses: list[float] = []
-        self.image = widgets.Image(format="jpeg", width=4 * size, height=size)
+        self.image = picture(4 * size, size)
         self.label = widgets.Label("photo | image so far | loss (logarithmic)")
         self.widget = widgets.VBox([self.image, self.label])
 

@@ -145,7 +145,7 @@ def test_an_arrow_key_on_each_slider_changes_its_image(lab, browser, name, slide
     for number, handle in enumerate(handles):
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", handle)
         area = handle.find_element(By.XPATH, "./ancestor::div[contains(@class, 'jp-OutputArea-output')]")
-        image = area.find_element(By.CSS_SELECTOR, "img.widget-image")
+        (image,) = wait(lambda: area.find_elements(By.CSS_SELECTOR, "img.widget-image"), 30, "the image")  # noqa: B023
         before = image.get_attribute("src")
         browser.save_screenshot(str(SCREENSHOTS / f"{name}-slider-{number}-before.png"))
         handle.send_keys(Keys.ARROW_RIGHT)

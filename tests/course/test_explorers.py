@@ -134,7 +134,7 @@ def test_every_control_has_a_label(crossing, generator, codes):
 
 def test_no_widget_is_of_a_kind_that_old_versions_lack_or_that_prints(crossing, generator, codes):
     def kinds(widget):
-        return {type(widget).__name__}.union(*(kinds(child) for child in getattr(widget, "children", ())))
+        return {widget._model_name.removesuffix("Model")}.union(*(kinds(child) for child in getattr(widget, "children", ())))
 
     shown = kinds(crossing.widget) | kinds(MorphExplorer(generator, codes).widget)
     assert shown == {
@@ -194,4 +194,5 @@ def test_the_picture_of_an_explorer_says_what_it_shows(crossing, generator, code
         (crossing.image, f"Cat with the style of Bob, {crossing.status.value}"),
     ):
         assert not widget.has_trait("tooltip") or widget.tooltip == said
+        assert widget.get_state()["description"] == ""  # JupyterLab measures it where there is a title
     assert explorer.status.value in "Morph, lambda 0.50: 0.50 x Ann + 0.50 x Bob"
