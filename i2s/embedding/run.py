@@ -77,7 +77,8 @@ def embed(
     if isinstance(perceptual, str):
         taps = {} if perceptual == "slim" else {"taps": settings.taps}
         perceptual = load_perceptual(perceptual, device=device, **taps)
-    targets = load_photos(photos, generator.resolution).to(device)  # [N, 3, R, R]
+    # [N, 3, R, R], as precise as the codes: features in float32 would bring rounding into a search in float64
+    targets = load_photos(photos, generator.resolution).to(generator.w_mean)
     mask = None if mask is None else load_mask(mask, generator.resolution).to(device)
 
     notices: list[str] = []
