@@ -6,6 +6,7 @@ The expected outputs are those of the official code, in float32 and float64; see
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from i2s.generators import load_generator
 from i2s.weights.convert import convert
@@ -79,9 +80,34 @@ def test_gradients(case, noise):
     generator, expected = case
     theirs = expected[f"grad_plus_{noise}"]
     ours = image_and_gradient(generator, expected, noise, torch.float32)[1]
-    # 1e-6 on most processors; on some, rounding moves a value across the kink of a leaky ReLU, whose gradient jumps.
-    # A wrong formula shows in float64, below.
-    assert ((ours - theirs).norm() / theirs.norm()).item() < 3e-3
+    if ((ours - theirs).norm() / theirs.norm()).item() >= 1e-5 or largest(ours, theirs) >= 1e-4:
+        # No rounding moves a gradient so far, but where it carries a value across 0 the gradient of a leaky ReLU jumps.
+        # Then, and only then, it may: a wrong formula shows in float64, below.
+        assert crossings(generator, expected, noise) > 0
+        assert ((ours - theirs).norm() / theirs.norm()).item() < 3e-3
+
+
+def crossings(generator, expected, noise) -> int:
+    """At how many places the argument of a leaky ReLU has another sign in float32 than in float64."""
+    single = signs(generator, expected["ws_plus"], noise)
+    generator.double()
+    try:
+        double = signs(generator, expected["ws_plus"].double(), noise)
+    finally:
+        generator.float()
+    assert len(single) == len(double) > 0
+    return sum(int((a != b).sum()) for a, b in zip(single, double))
+
+
+def signs(generator, w_plus, noise) -> list[torch.Tensor]:
+    """Where the arguments of the leaky ReLUs of a synthesis network are above 0, in order."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        for name in ("leaky_relu", "leaky_relu_"):
+            plain = getattr(F, name)
+            patch.setattr(F, name, lambda x, *a, plain=plain: found.append(x > 0) or plain(x, *a))
+        generator.synthesis(w_plus, noise)
+    return found
 
 
 def test_double_precision(case):
