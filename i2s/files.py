@@ -1,10 +1,21 @@
-"""Writing files so that nothing is lost: the new file is complete before the old one goes."""
+"""Writing files so that nothing is lost: the new file is complete before the old one goes. And reading tensors."""
 
 import os
 import tempfile
 from pathlib import Path
 
+from torch import Tensor
+
 from i2s.errors import OutputError
+
+
+def read_tensors(file) -> dict[str, Tensor]:
+    """All tensors of an open safetensors file, in memory of their own.
+
+    As they lie in the file they may begin at an odd address, and there a processor may sum in another order: what is
+    computed from them would not be, bit for bit, what it was before they were saved.
+    """
+    return {name: file.get_tensor(name).clone() for name in file.keys()}
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:

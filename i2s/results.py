@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from i2s.errors import LatentError
-from i2s.files import write_atomically
+from i2s.files import read_tensors, write_atomically
 
 FORMAT, VERSION = "i2s-embedding", 2
 ADDED = ("photo_steps", "endings", "loss_terms", "task", "notices")  # notes that files of version 1 lack
@@ -158,8 +158,7 @@ class EmbedResult:
                 if int(metadata["version"]) > VERSION:
                     raise LatentError(f"{path} was written by a newer i2s: update i2s to read it.")
                 notes = json.loads(metadata["result"])
-                # copied: as they lie in the file they may be misaligned, and a processor then sums in another order
-                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
+                tensors = read_tensors(file)
             count = sum(name.startswith("noise.") for name in tensors)
             return cls(
                 w_plus=tensors["w_plus"],

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from i2s.errors import LatentError, SettingsError
-from i2s.files import write_atomically
+from i2s.files import read_tensors, write_atomically
 from i2s.losses import Sum
 
 FORMAT, VERSION = "i2s-checkpoint", 1
@@ -75,8 +75,7 @@ class Checkpoint:
                     raise LatentError(f"{self.path} was written by a newer i2s: update i2s to go on from it.")
                 self._check(json.loads(metadata["identity"]))
                 notes = json.loads(metadata["notes"])
-                # in memory of their own: matrix products round differently where numbers begin at an odd address
-                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
+                tensors = read_tensors(file)
             parts = [
                 {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
                 for prefix in ("search.", "record.")
