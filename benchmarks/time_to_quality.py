@@ -20,22 +20,20 @@ import inspect
 import json
 import math
 import statistics
+import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
-from i2s import embed, load_generator, load_perceptual
-from i2s.embedding.checkpoints import digest
-from i2s.embedding.metric import inverse_metric
-from i2s.embedding.presets import preset_settings
-from i2s.images import load_photos
-
-try:
-    from benchmarks import report
-except ImportError:  # run as a file
-    import report
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks import report  # noqa: E402
+from i2s import embed, load_generator, load_perceptual  # noqa: E402
+from i2s.embedding.checkpoints import digest  # noqa: E402
+from i2s.embedding.metric import inverse_metric  # noqa: E402
+from i2s.embedding.presets import preset_settings  # noqa: E402
+from i2s.images import load_photos  # noqa: E402
 
 METRIC_IMAGES = inspect.signature(inverse_metric).parameters["count"].default
 # gradients' worth of work before the first step: a forward pass alone counts as a third of a gradient

@@ -135,7 +135,8 @@ def counted(path: Path, seconds: dict[str, int]) -> list[int | None]:
 def table() -> str:
     """The lessons in numbers, as Markdown; a dash where a lesson has no number."""
     paths = sorted(SOURCE.glob("*.py"))
-    rows = [counted(path, seconds_so_far()) for path in paths]
+    seconds = seconds_so_far()
+    rows = [counted(path, seconds) for path in paths]
     totals = [sum(column) if None not in column else None for column in zip(*rows)]
     names = [f"[{int(path.stem[:2])}]({path.stem}.ipynb)" for path in paths]
     head = ["lesson", "minutes for you", "code cells", "text cells", "words", "exercises", "seconds to run"]
