@@ -3,13 +3,15 @@
 import os
 import tempfile
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from i2s.errors import OutputError
 
+if TYPE_CHECKING:  # the names and addresses of weights are known without torch
+    from torch import Tensor
 
-def read_tensors(file) -> dict[str, Tensor]:
+
+def read_tensors(file) -> "dict[str, Tensor]":
     """All tensors of an open safetensors file, in memory of their own.
 
     As they lie in the file they may begin at an odd address, and there a processor may sum in another order: what is
