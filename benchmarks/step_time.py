@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report  # noqa: E402
 from benchmarks.straightforward import Straightforward  # noqa: E402
 from i2s.embedding.adam import Adam  # noqa: E402
+from i2s.embedding.replay import cuda_graph  # noqa: E402
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config  # noqa: E402
 from i2s.losses import ImageLoss  # noqa: E402
 from i2s.perceptual.slim import load_slim  # noqa: E402
@@ -39,10 +40,11 @@ DTYPES = {"float32": None, "half": torch.float16, "compiled": None, "graphed": t
 
 
 class Ours:
-    """The step of `i2s.embed` without its record. kind: one of `DTYPES`; "compiled" and "graphed" are for CUDA."""
+    """The step of `i2s.embed` without its record. kind: one of `DTYPES`; "graphed", for CUDA, as in a long search."""
 
     def __init__(self, generator: StyleGAN2, net, photos, kind: str = "float32"):
-        self.synthesis, self.loss_of, self.dtype = generator.synthesis, ImageLoss(net), DTYPES[kind]
+        self.loss_of, self.dtype = ImageLoss(net), DTYPES[kind]
+        self.synthesis = lambda code: generator.synthesis(code, dtype=self.dtype)
         self.prepared = self.loss_of.prepare(photos)
         self.code = generator.w_mean.expand(len(photos), generator.num_ws, -1).clone().requires_grad_()
         self.adam = Adam([{"params": [self.code], "lr": 0.01}], (0.9, 0.999), 1e-8)
@@ -50,11 +52,12 @@ class Ours:
         if kind == "compiled":
             self.gradient = torch.compile(self._gradient)
         elif kind == "graphed":
-            self._capture()
+            self.loss(self.code)  # weights are prepared at their first use
+            self.synthesis = cuda_graph(self.synthesis, [self.code.detach().clone().requires_grad_()])
 
     def loss(self, code):
         """The paper's loss of each image, [N]."""
-        return sum(self.loss_of(self.synthesis(code, dtype=self.dtype), self.prepared).values())
+        return sum(self.loss_of(self.synthesis(code), self.prepared).values())
 
     def step(self):
         """One step of Adam; the loss [N] before it."""
@@ -69,23 +72,6 @@ class Ours:
     def _gradient(self, code):
         loss = self.loss(code)
         return loss, torch.autograd.grad(loss.sum() * self.scale, code)[0]
-
-    def _capture(self) -> None:
-        """Record the kernels of a step once, as a CUDA graph; afterwards they are played again."""
-        stream = torch.cuda.Stream()
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self._gradient(self.code)
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            loss, gradient = self._gradient(self.code)
-
-        def play(code):
-            graph.replay()
-            return loss, gradient.clone()
-
-        self.gradient = play
 
 
 class Frozen(Straightforward):
@@ -289,7 +275,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     top.add_argument("--resolution", type=int, nargs="+", help="default 64 128 256; with CUDA also 512 1024")
     top.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    top.add_argument("--batch-resolution", type=int, nargs="*", default=[64], help="sizes that batches are tried at")
+    top.add_argument("--batch-resolution", type=int, nargs="*", help="of batches; default 64, with CUDA also 1024")
     top.add_argument("--networks", nargs="+", choices=("slim", "vgg16"), default=["slim", "vgg16"])
     top.add_argument("--width", type=int, default=1, help="divides the channels, for quick trials")
     top.add_argument("--repeat", type=int, default=7, help="turns that count")
@@ -299,7 +285,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> dict:
     options = parser().parse_args(arguments)
-    options.resolution = options.resolution or [64, 128, 256, *([512, 1024] if options.device == "cuda" else [])]
+    large = options.device == "cuda"
+    options.resolution = options.resolution or [64, 128, 256, *([512, 1024] if large else [])]
+    if options.batch_resolution is None:
+        options.batch_resolution = [64, 1024] if large else [64]
     speeds = peaks(options.device)
     table = {
         "machine": report.machine(options.device),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from i2s.embedding.noise_maps import normalize
+from i2s.embedding.replay import replay_of
 from i2s.embedding.schedules import w_noise_at
 from i2s.embedding.settings import EmbedSettings
 from i2s.embedding.starts import to_w_plus
@@ -54,7 +55,7 @@ class CodeSearch(Stage):
     name = "code"
 
     def __init__(self, generator: Generator, settings: EmbedSettings, code: Tensor, noise: list[Tensor]):
-        self.generator, self.settings = generator, settings
+        self.generator, self.settings, self.synthesis = generator, settings, replay_of(generator)
         self.code, *self.noise = variables([code, *noise])
         self.steps, self.schedule = settings.steps, settings.schedule
         self.rows = torch.arange(len(code), device=code.device)
@@ -73,7 +74,7 @@ class CodeSearch(Stage):
             drawn = torch.randn(1, *code.shape[1:], generator=rng).to(code)
             code = code + drawn * (self.settings.w_noise * self.spread * share)
         w_plus = to_w_plus(code, self.generator, self.settings.space)  # [n, num_ws, w_dim]
-        return w_plus, self.noise, self.generator.synthesis(w_plus, self.noise or "const")
+        return w_plus, self.noise, self.synthesis(w_plus, self.noise)
 
     def keep(self, rows: Tensor) -> None:
         super().keep(rows)
@@ -91,7 +92,8 @@ class NoiseSearch(Stage):
     searches_noise = True
 
     def __init__(self, generator: Generator, settings: EmbedSettings, w_plus: Tensor, noise: list[Tensor]):
-        self.generator, self.settings, self.w_plus, self.noise = generator, settings, w_plus, variables(noise)
+        self.generator, self.settings, self.synthesis = generator, settings, replay_of(generator)
+        self.w_plus, self.noise = w_plus, variables(noise)
         self.steps = settings.steps and settings.noise.steps
         self.rows = torch.arange(len(w_plus), device=w_plus.device)
 
@@ -99,7 +101,7 @@ class NoiseSearch(Stage):
         return [{"params": self.noise, "lr": self.settings.noise.learning_rate}]
 
     def draw(self, step: int, t: float) -> Drawn:
-        return self.w_plus, self.noise, self.generator.synthesis(self.w_plus, self.noise)
+        return self.w_plus, self.noise, self.synthesis(self.w_plus, self.noise)
 
     def keep(self, rows: Tensor) -> None:
         super().keep(rows)

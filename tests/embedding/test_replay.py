@@ -1,0 +1,280 @@
+"""Drawing by a recording, as on CUDA: where it draws the same and is faster, and without a word where it is not."""
+
+from itertools import accumulate, count
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers import TinyEye, targets, tiny_generator
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from i2s.embedding import embed, replay
+from i2s.embedding.replay import PATIENCE, Replay, replay_of
+from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
+from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """In place of the real one, so that nothing depends on other programs; `Slow` and `Recorder` turn it."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(replay, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    return clock
+
+
+class Slow:
+    """A generator that takes a second to draw."""
+
+    def __init__(self, generator, clock):
+        self.generator, self.clock, self.device = generator, clock, generator.device
+        self.draws = 0
+
+    def synthesis(self, *arguments):
+        self.draws += 1
+        self.clock.now += 1
+        return self.generator.synthesis(*arguments)
+
+
+class Recorder:
+    """Stands in for `cuda_graph`: a recording keeps the memory of its image. spoil: what is done to the image."""
+
+    def __init__(self, generator, clock, spoil=lambda image: image, seconds=0.5):
+        self.generator, self.clock, self.spoil, self.seconds = generator, clock, spoil, seconds
+        self.recorded, self.played = [], 0
+
+    def __call__(self, draw, samples):
+        self.recorded.append(tuple(samples[0].shape))
+        assert [s.requires_grad for s in samples] == [True] * len(samples) and all(s.is_leaf for s in samples)
+
+        def play(w_plus, *noise):
+            self.played += 1
+            self.clock.now += self.seconds
+            return self.spoil(self.generator.synthesis(w_plus, list(noise) or "const"))
+
+        return play
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return tiny_generator()
+
+
+def codes(generator, count=1, seed=0):
+    return torch.randn(count, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(seed))
+
+
+def draw_often(draw, generator, count=1, times=PATIENCE + 5, noise=()):
+    for seed in range(times):
+        w_plus = codes(generator, count, seed).requires_grad_()
+        image = draw(w_plus, list(noise))
+        (gradient,) = torch.autograd.grad(image.square().sum(), w_plus)
+    return image, gradient
+
+
+def expected(generator, count=1, times=PATIENCE + 5):
+    return draw_often(lambda w_plus, noise: generator.synthesis(w_plus, noise or "const"), generator, count, times)
+
+
+def test_a_faster_recording_takes_over_and_draws_the_same(generator, clock):
+    slow, recorder = Slow(generator, clock), Recorder(generator, clock)
+    found = draw_often(Replay(slow, recorder), generator)
+    assert recorder.recorded == [(1, generator.num_ws, generator.w_dim)]
+    assert recorder.played == replay.TURNS + 6  # tried, then from the draw on at which it was made
+    assert slow.draws == PATIENCE - 1 + replay.TURNS
+    torch.testing.assert_close(found, expected(generator), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"seconds": 1.5},
+        {"spoil": lambda image: image * 1.05},
+        {"spoil": lambda image: image + (image * 0.1 - (image * 0.1).detach())},
+        {"spoil": lambda image: image * float("nan")},
+    ],
+    ids=["slower", "another image", "another gradient", "not finite"],
+)
+def test_a_recording_that_is_slower_or_wrong_is_not_used(generator, clock, fault):
+    slow, recorder = Slow(generator, clock), Recorder(generator, clock, **fault)
+    found = draw_often(Replay(slow, recorder), generator)
+    assert len(recorder.recorded) == 1 and recorder.played == replay.TURNS
+    torch.testing.assert_close(found, expected(generator), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("operation not permitted"), torch.OutOfMemoryError("no memory")])
+def test_what_cannot_be_recorded_is_drawn_as_ever(generator, error, recwarn, capsys):
+    tries = []
+
+    def fails(draw, samples):
+        tries.append(samples)
+        raise error
+
+    found = draw_often(Replay(generator, fails), generator)
+    assert len(tries) == 1  # not again at each draw
+    torch.testing.assert_close(found, expected(generator), rtol=0, atol=0)
+    assert not recwarn.list and capsys.readouterr() == ("", "")
+
+
+def test_another_number_of_photos_is_recorded_anew(generator, clock):
+    slow, recorder = Slow(generator, clock), Recorder(generator, clock)
+    draw = Replay(slow, recorder)
+    draw_often(draw, generator, 2)
+    draw_often(draw, generator, 1, times=PATIENCE - 1)
+    assert [shape[0] for shape in recorder.recorded] == [2]  # photos may go on leaving
+    draw_often(draw, generator, 1, times=1)
+    assert [shape[0] for shape in recorder.recorded] == [2, 1]
+
+
+def test_the_maps_are_recorded_with_the_code(generator, clock):
+    noise = [torch.randn(1, 1, *n.shape).requires_grad_() for n in generator.noise_maps()]
+    recorder = Recorder(generator, clock)
+    found = draw_often(Replay(Slow(generator, clock), recorder), generator, noise=noise)
+    assert recorder.played == replay.TURNS + 6
+    assert not torch.equal(found[0], expected(generator)[0])
+
+
+def test_images_are_not_overwritten_by_the_next(generator, clock):
+    memory = torch.empty(1, 3, generator.resolution, generator.resolution)
+
+    class Same(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, image):
+            return memory.copy_(image).detach()
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad
+
+    recorder = Recorder(generator, clock, Same.apply)
+    draw = Replay(Slow(generator, clock), recorder)
+    first, _ = draw_often(draw, generator)
+    before = first.detach().clone()
+    draw(codes(generator, seed=99).requires_grad_(), [])
+    assert recorder.played > replay.TURNS and torch.equal(first, before)
+
+
+def test_without_gradients_nothing_is_recorded(generator, clock):
+    recorder = Recorder(generator, clock)
+    draw = Replay(generator, recorder)
+    with torch.no_grad():
+        for _ in range(PATIENCE + 1):
+            draw(codes(generator), [])
+    assert not recorder.recorded
+
+
+def test_an_embedding_is_the_same_by_recordings(generator, clock, monkeypatch):
+    options = {"steps": PATIENCE + 10, "perceptual": TinyEye(), "progress": False}
+    plain = embed(targets(generator, 2), generator, **options)
+    recorders = []
+
+    def always(generator):
+        recorders.append(Recorder(generator, clock))
+        return Replay(Slow(generator, clock), recorders[-1])
+
+    monkeypatch.setattr("i2s.embedding.stages.replay_of", always)
+    replayed = embed(targets(generator, 2), generator, **options)
+    assert sum(recorder.played for recorder in recorders) > replay.TURNS
+    assert torch.equal(plain.w_plus, replayed.w_plus) and torch.equal(plain.loss, replayed.loss)
+
+
+def test_only_on_cuda_and_not_against_the_users_will(generator, monkeypatch):
+    class Elsewhere:
+        device = torch.device("cuda")
+
+    assert replay_of(generator).record is None
+    assert replay_of(Elsewhere()).record is replay.cuda_graph
+    for word in ("0", "off", "False"):
+        monkeypatch.setenv("I2S_CUDA_GRAPHS", word)
+        assert replay_of(Elsewhere()).record is None
+
+
+class Watch(TorchDispatchMode):
+    """Names of the operations that a recording cannot hold: those that read numbers, or leave the device."""
+
+    READ = ("_local_scalar_dense", "is_nonzero", "nonzero", "item", "lift_fresh", "equal", "masked_select")
+
+    def __init__(self, device=None):
+        super().__init__()
+        self.device, self.count, self.found = device, 0, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.count += 1
+        devices = {leaf.device.type for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)}
+        if func.__name__.split(".")[0] in self.READ or (self.device and devices != {self.device}):
+            self.found.append(f"{func} {devices}")
+        return result
+
+
+def networks():
+    return {
+        "stylegan1": StyleGAN1(StyleGAN1Config(32, 16, 16, 2, 16, channels=(8, 8, 8, 8))),
+        "stylegan2": tiny_generator(),
+        "stylegan3": StyleGAN3(StyleGAN3Config(32, 16, 16, channel_base=256, channel_max=16)),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer")
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+@pytest.mark.parametrize("kind", list(networks()))
+def test_drawing_reads_no_number_and_stays_on_the_device(kind, dtype):
+    """Both break a recording. Tensors without memory stand for those of a CUDA device."""
+    network = networks()[kind].eval()
+    with FakeTensorMode():
+        for module in network.modules():
+            for store in (module._parameters, module._buffers):
+                for name, tensor in store.items():
+                    if tensor is not None:
+                        there = torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
+                        store[name] = nn.Parameter(there, False) if store is module._parameters else there
+        w_plus = torch.empty(2, network.num_ws, network.w_dim, device="cuda", requires_grad=True)
+        with Watch("cuda") as watch:
+            image = network.synthesis(w_plus, dtype=dtype)
+    assert image.device.type == "cuda" and watch.count > 50
+    assert not watch.found
+
+
+@pytest.mark.parametrize("kind", list(networks()))
+def test_the_gradient_reads_no_number(kind):
+    network = networks()[kind].eval().requires_grad_(False)
+    w_plus = codes(network).requires_grad_()
+    image = network.synthesis(w_plus)
+    with Watch() as watch:
+        torch.autograd.grad(image.sum(), w_plus)
+    assert watch.count > 50 and not watch.found
+
+
+def test_reading_a_number_is_seen():
+    with Watch() as watch:
+        assert torch.ones([]) == 1
+    assert watch.found
+
+
+@needs_cuda
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+def test_cuda_graphs_draw_the_same(dtype):
+    generator = tiny_generator().cuda()
+    generator.synthesis.dtype = dtype
+    sample = codes(generator, 2).cuda().requires_grad_()
+    recording = replay.cuda_graph(Replay(generator, None)._draw, [sample])
+    for seed in range(3):
+        w_plus = codes(generator, 2, seed).cuda().requires_grad_()
+        known, found = (replay.timed(draw, [w_plus])[0] for draw in (lambda w: generator.synthesis(w), recording))
+        assert all(map(replay.alike, known, found))
+
+
+@needs_cuda
+def test_an_embedding_on_cuda_is_the_same_by_graphs(monkeypatch):
+    generator = tiny_generator().cuda()
+    options = {"steps": 3 * PATIENCE, "perceptual": TinyEye().cuda(), "progress": False}
+    ticks = accumulate(1 / k for k in count(1))  # what is timed later seems faster: the recording
+    monkeypatch.setattr(replay, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    replayed = embed(targets(generator, 2), generator, **options)
+    monkeypatch.setenv("I2S_CUDA_GRAPHS", "0")
+    plain = embed(targets(generator, 2), generator, **options)
+    torch.testing.assert_close(replayed.loss, plain.loss, rtol=0.02, atol=1e-4)
