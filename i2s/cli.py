@@ -36,7 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _explain(error: Exception) -> str:
     """One sentence for an error that nobody foresaw."""
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    said = str(error).lower()  # of a GPU, and of a CPU on Linux and elsewhere
+    full = "out of memory", "can't allocate memory", "not enough memory"
+    if isinstance(error, MemoryError) or any(words in said for words in full):
         return "The memory is full: embed fewer photos at once."
     return f"Something unforeseen happened, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
@@ -148,14 +150,18 @@ def cmd_embed(options) -> int:
     from i2s import embed
     from i2s.embedding import full_size
     from i2s.images import contact_sheet, load_photos, write_image
+    from i2s.outputs import SHEET, check_outputs, names_of
 
     if options.resume and options.checkpoint is None:
         raise SettingsError("--resume needs the file that is to be gone on from: give --checkpoint FILE.")
-    names = _names(options.photos)
+    film = [] if options.video == "none" else [f".{options.video}"]
+    endings = [".safetensors", ".png", *(["-full.png"] if options.full_size else []), *film]
+    names = names_of(options.photos, endings)
     generator = _load_generator(options)
     targets = load_photos(options.photos, generator.resolution)  # every photo is read before any work is done
     task = _task(options, generator.resolution)
-    _writable(options.out)
+    files = [name + ending for name in names for ending in endings] + [SHEET]
+    check_outputs(options.out, files, [*options.photos, options.mask], options.checkpoint)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the result's notices, printed below
         result = embed(
@@ -177,43 +183,20 @@ def cmd_embed(options) -> int:
         one.save(options.out / f"{name}.safetensors")
         write_image(one.image, options.out / f"{name}.png")
         if options.full_size:
-            hidden = getattr(task.get("degradation"), "mask", None)
-            write_image(
-                full_size(one.image, options.photos[k], options.task or "", hidden), options.out / f"{name}-full.png"
-            )
+            whole = full_size(one.image, options.photos[k], options.task or "", options.mask)
+            write_image(whole, options.out / f"{name}-full.png")
         if options.video != "none":
             _write_search(one, options.out / f"{name}.{options.video}")
         print(f"{options.out / name}.safetensors  loss {one.loss[0, 0]:.4f} -> {one.loss[-1, 0]:.4f}")
     pairs = [picture for k in range(len(names)) for picture in (result.target[k], result.image[k])]
     labels = [text for name in names for text in (name, "embedded")]
-    write_image(contact_sheet(pairs, columns=min(8, len(pairs)), labels=labels), options.out / "sheet.png")
-    print(
-        f"{options.out / 'sheet.png'}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s"
-    )
+    write_image(contact_sheet(pairs, columns=min(8, len(pairs)), labels=labels), options.out / SHEET)
+    print(f"{options.out / SHEET}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s")
     if result.stopped:
         more = "; --resume goes on from the checkpoint" if options.checkpoint and options.checkpoint.exists() else ""
         print(f"i2s: ended early ({result.stopped}); what was found is saved{more}.", file=sys.stderr)
         return 130 if result.stopped == "interrupted" else 1
     return 0
-
-
-def _names(photos: list[Path]) -> list[str]:
-    """A name for each photo's results: its stem, numbered where two share it."""
-    names: list[str] = []
-    for photo in photos:
-        name, number = photo.stem or "photo", 2
-        while name in names:
-            name, number = f"{photo.stem}-{number}", number + 1
-        names.append(name)
-    return names
-
-
-def _writable(folder: Path) -> None:
-    """OutputError before the work, not after it."""
-    from i2s.files import write_atomically
-
-    probe = write_atomically(folder / ".i2s-probe", b"")
-    probe.unlink()
 
 
 def _settings(options) -> dict:
@@ -279,11 +262,17 @@ def _code(path: Path, generator, options):
     from i2s.errors import LatentError
 
     if path.suffix == ".safetensors":
-        w_plus = EmbedResult.load(path).w_plus
+        result = EmbedResult.load(path)
+        w_plus = result.w_plus
         if w_plus.shape[1:] != (generator.num_ws, generator.w_dim):
             raise LatentError(
                 f"{path} holds a code of shape {list(w_plus.shape[1:])}, but this generator takes "
                 f"[{generator.num_ws}, {generator.w_dim}]: embed the photo with the same --generator."
+            )
+        if any(result.tuned) or any(noise.ndim == 4 for noise in result.noise):
+            print(
+                f"i2s: {path} has weights or noise maps of its own, which the morph leaves out: it blends codes alone.",
+                file=sys.stderr,
             )
         return w_plus[0]
     return embed(path, generator, steps=options.steps, perceptual=options.perceptual).w_plus[0]

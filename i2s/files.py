@@ -42,8 +42,8 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, place)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(
             f"{path} could not be written ({reason}): free some space or choose another folder."
         ) from error
@@ -51,3 +51,13 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
     return path
+
+
+def make_folder(path: str | Path) -> Path:
+    """A folder for results, made before the work and not after it. OutputError when it cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path} cannot be the folder of results ({reason}): choose another one.") from error
+    return Path(path)

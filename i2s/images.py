@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from i2s.errors import ImageError, OutputError, SettingsError
+from i2s.errors import ImageError, OutputError
 from i2s.files import write_atomically
-from i2s.photos import MIN_SIDE, read_image
+from i2s.photos import MIN_SIDE, check_sides, read_image
 from i2s.sheets import sheet
 
 __all__ = [
@@ -34,7 +34,8 @@ WRITERS = {
     ".tiff": {"format": "TIFF", "compression": "tiff_lzw"},
     ".bmp": {"format": "BMP"},
 }
-ONE_PICTURE = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray, Tensor)
+NO_BATCH = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)
+ONE_PICTURE = (*NO_BATCH, np.ndarray, Tensor)
 LARGEST = 16.0  # of |value| in an image tensor: generators leave [-1, 1] a little, [0, 255] leaves it a lot
 
 
@@ -45,17 +46,21 @@ def load_photos(photos, resolution: int) -> Tensor:
     H, W] or [N, 3, H, W] in [-1, 1]. Each is cropped to its central square and resized (Lanczos); a tensor
     that has the resolution already is taken as it is. ImageError names the file that is wrong, and says why.
     """
-    items = [photos] if isinstance(photos, ONE_PICTURE) or hasattr(photos, "read") else _listed(photos)
+    check_sides(resolution, resolution)
+    items = [photos] if isinstance(photos, ONE_PICTURE) or hasattr(photos, "read") else listed(photos)
     if not items:
         raise ImageError("There is no photo: give at least one.")
     return torch.cat([_load_one(item, resolution) for item in items])
 
 
-def _listed(photos) -> list:
+def listed(pictures) -> list:
+    """Pictures as a list, also a single one that is no batch; ImageError for what is none."""
+    if isinstance(pictures, NO_BATCH):
+        return [pictures]
     try:
-        return list(photos)
+        return list(pictures)
     except TypeError:
-        raise ImageError(f"A {type(photos).__name__} is no picture: give a path or a picture.") from None
+        raise ImageError(f"A {type(pictures).__name__} is no picture: give a path or a picture.") from None
 
 
 def _load_one(item, resolution: int) -> Tensor:
@@ -112,9 +117,8 @@ def resize(images: Tensor, size: int | tuple[int, int]) -> Tensor:
     The same filter as for photos. Without gradients and on the CPU; what overshoots is kept.
     """
     images = _check_images(images, largest=None)
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1:
-        raise SettingsError(f"size is {size}, but a picture has at least 1 px.")
+    height, width = size if isinstance(size, (tuple, list)) and len(size) == 2 else (size, size)
+    check_sides(height, width)
     planes = images.reshape(-1, *images.shape[-2:]).numpy()  # [3N, H, W]
     lanczos = Image.Resampling.LANCZOS
     resized = [np.asarray(Image.fromarray(plane).resize((width, height), lanczos)) for plane in planes]
@@ -148,6 +152,8 @@ def write_image(image, path: str | Path) -> Path:
     ImageError, OutputError.
     """
     path = Path(path)
+    if not path.name:
+        raise OutputError(f"{str(path)!r} is no name for a file: give one, such as face.png.")
     path = path if path.suffix else path.with_name(f"{path.name}.png")
     if path.suffix.lower() not in WRITERS:
         raise OutputError(f"{path} has none of the endings {', '.join(WRITERS)}: choose one of them.")
@@ -175,5 +181,5 @@ def contact_sheet(
     size: px of a cell, to which images are fitted; None: the largest image's, but at least 128.
     Small images are enlarged by whole numbers without smoothing, so that each of their pixels stays visible.
     """
-    pictures = [to_pil(image) for image in images]
+    pictures = [to_pil(image) for image in listed(images)]
     return sheet(pictures, columns=columns, labels=labels, title=title, size=size)

@@ -50,10 +50,21 @@ def latent_statistics(generator, count: int = 100_000, seed: int = 0) -> LatentS
     """The statistics that the generator's file holds, else those of `count` random codes; on the generator's device.
 
     At most the directions in which the codes spread can be told apart: std is at least a hundred thousandth of the
-    largest, so that whitening never divides by zero.
+    largest, so that whitening never divides by zero. What was computed is kept with the generator, for as long as its
+    mapping network is what it was.
     """
+    from i2s.embedding.checkpoints import digest
+
     if generator.latents is not None:
         return generator.latents.to(generator.w_mean)
+    key = count, seed, digest(generator.mapping.state_dict().values())
+    known = getattr(generator, "_statistics", None)
+    if known is None or known[0] != key:
+        known = generator._statistics = key, _computed(generator, count, seed)
+    return known[1].to(generator.w_mean)
+
+
+def _computed(generator, count: int, seed: int) -> LatentStatistics:
     with torch.no_grad():
         z = generator.sample_z(count, seed)
         # in float64: a covariance is a small difference of large sums

@@ -1,4 +1,4 @@
-"""Where shipped data lies, and where downloads are kept."""
+"""Where shipped data lies, where downloads are kept, and whether there may be any."""
 
 import os
 from pathlib import Path
@@ -16,3 +16,8 @@ def data_dir() -> Path:
 def cache_dir() -> Path:
     """Folder of downloaded files: `$I2S_CACHE`, or the user's cache folder of this system."""
     return Path(os.environ.get("I2S_CACHE") or user_cache_dir("i2s"))
+
+
+def offline() -> bool:
+    """Whether `$I2S_OFFLINE` forbids downloads."""
+    return os.environ.get("I2S_OFFLINE", "").lower() in ("1", "true", "yes", "on")

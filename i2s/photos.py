@@ -42,8 +42,8 @@ def read_image(source, size: int | None = None, min_side: int = MIN_SIDE) -> Ima
     WebP and AVIF, 40 of CMYK), which keeps the memory below some 500 MB.
     ImageError, in one sentence, for everything that cannot be read.
     """
-    if size is not None and size < 1:
-        raise SettingsError(f"size is {size}, but a picture has at least 1 px.")
+    if size is not None:
+        check_sides(size, size)
     name = str(source) if isinstance(source, (str, os.PathLike)) else "The picture"
     image = _open(source, name)
     if min(image.size) < min_side:
@@ -65,6 +65,17 @@ def read_image(source, size: int | None = None, min_side: int = MIN_SIDE) -> Ima
         image = image.copy()  # a plain picture of our own, without what a reader remembers of its file
     image.info = {}
     return image
+
+
+def check_sides(height, width) -> None:
+    """SettingsError unless these are whole numbers of px, and the picture fits the memory that one may take."""
+    for side in (height, width):
+        if isinstance(side, bool) or not isinstance(side, (int, np.integer)):
+            raise SettingsError(f"size is {side!r}: give a whole number of px.")
+        if side < 1:
+            raise SettingsError(f"size is {side}, but a picture has at least 1 px.")
+    if int(height) * int(width) * 10 > MEMORY:
+        raise SettingsError(f"The picture would be {width} x {height} px: choose a size of 50 megapixels at most.")
 
 
 def centre_crop(image: Image.Image) -> Image.Image:
@@ -92,8 +103,8 @@ def _open(source, name: str) -> Image.Image:
 def _open_path(source, name: str) -> Image.Image:
     if name.startswith(("http://", "https://")):
         raise ImageError(f"{name} is a web address: download the picture and give the path of its file.")
-    path = Path(source).expanduser()
     try:
+        path = Path(source).expanduser()
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise ImageError(f"{name} is a folder: give the photos that are in it.")
@@ -105,8 +116,8 @@ def _open_path(source, name: str) -> Image.Image:
         raise ImageError(f"There is no file {name}: check the name and the folder.") from None
     except ImageError:
         raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of somebody who is not here
+        reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
         raise ImageError(f"{name} cannot be opened ({reason}): check its name and permissions.") from error
 
 
@@ -251,10 +262,11 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "I":  # 16 bits in a wider type
         return Image.fromarray(_from_16_bits(np.asarray(image).clip(0, 65535).astype(np.uint16)))
     if image.mode == "F":
-        low, high = image.getextrema()
+        array = np.asarray(image)
+        low, high = array.min(), array.max()  # NaN wins both; Pillow's own extrema pass over it
         if not (low >= 0 and high <= 1):
             raise ImageError(f"{name} holds floats from {low:g} to {high:g}: save it with 8 or 16 bits.")
-        return Image.fromarray((np.asarray(image) * 255).round().astype(np.uint8))
+        return Image.fromarray((array * 255).round().astype(np.uint8))
     return image
 
 

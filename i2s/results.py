@@ -69,7 +69,8 @@ class EmbedResult:
         return len(self.loss) - 1
 
     def select(self, k: int) -> "EmbedResult":
-        """The result of photo k alone, as if it had been embedded by itself."""
+        """The result of photo k alone, as if it had been embedded by itself; -1 is the last photo. IndexError."""
+        k = range(len(self))[k]
         row = slice(k, k + 1)
         last = self.photo_steps[k] if self.photo_steps else self.steps
         # the snapshots until its own last step, which the newest one shows
@@ -181,7 +182,7 @@ class EmbedResult:
             raise LatentError(f"There is no file {path}: give the file that `i2s embed` wrote.") from None
         except LatentError:
             raise
-        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        except (SafetensorError, LookupError, TypeError, ValueError, OSError) as error:
             raise LatentError(f"{path} is broken and cannot be read as an embedding: embed the photo again.") from error
 
 

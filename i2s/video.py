@@ -1,6 +1,7 @@
 """Films: GIF for anywhere, MP4 (H.264) for slides; the ffmpeg that this takes comes with imageio-ffmpeg."""
 
 import io
+import struct
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from i2s.errors import ImageError, OutputError, SettingsError
 from i2s.files import write_atomically
-from i2s.images import to_pil, to_uint8
+from i2s.images import listed, to_pil, to_uint8
 
 ENDINGS = (".gif", ".mp4")
 PALETTE_SIDE = 128  # px of the copy that a GIF's colours are chosen from: enough, and quick
@@ -31,12 +32,12 @@ def write_video(frames, path: str | Path, fps: float = 12, *, boomerang: bool = 
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise OutputError(f"{path} has none of the endings {', '.join(ENDINGS)}: choose one of them.")
-    if not 0.1 <= fps <= MAX_FPS[ending]:
+    if not isinstance(fps, (int, float, np.number)) or not 0.1 <= fps <= MAX_FPS[ending]:
         raise SettingsError(f"fps is {fps}, but a {ending} takes 0.1 to {MAX_FPS[ending]}.")
     pixels = _pixels(frames)  # [N, H, W, 3]
     if boomerang:
         pixels = np.concatenate([pixels, pixels[-2:0:-1]])
-    data = _gif(pixels, fps, loop) if ending == ".gif" else _mp4(pixels, fps, path)
+    data = _gif(pixels, fps, loop, path) if ending == ".gif" else _mp4(pixels, fps, path)
     return write_atomically(path, data)
 
 
@@ -51,7 +52,7 @@ def _pixels(frames) -> np.ndarray:
                 "or a tensor [N, 3, H, W] in [-1, 1]."
             )
         return frames
-    pictures = [np.asarray(to_pil(frame)) for frame in frames]  # each [H, W, 3]
+    pictures = [np.asarray(to_pil(frame)) for frame in listed(frames)]  # each [H, W, 3]
     if not pictures:
         raise ImageError("A film of no frames: give at least one.")
     if len({picture.shape for picture in pictures}) > 1:
@@ -60,7 +61,7 @@ def _pixels(frames) -> np.ndarray:
     return np.stack(pictures)
 
 
-def _gif(pixels: np.ndarray, fps: float, loop: bool) -> bytes:
+def _gif(pixels: np.ndarray, fps: float, loop: bool, path: Path) -> bytes:
     """GIF: each frame with 256 colours of its own, dithered.
 
     Maximum coverage and k-means keep small patches of a strong colour; the usual median cut turns lips grey.
@@ -73,7 +74,13 @@ def _gif(pixels: np.ndarray, fps: float, loop: bool) -> bytes:
     buffer = io.BytesIO()
     again = {"loop": 0} if loop else {}
     delay = 10 * round(100 / fps)  # ms, of which a GIF counts tens
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=delay, **again)
+    try:
+        frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=delay, **again)
+    except (OverflowError, ValueError, struct.error) as error:  # equal frames become one, which stands for all of them
+        raise OutputError(
+            f"{path} cannot be a GIF, whose sides are of at most 65535 px and whose pictures stand for at most 655 s: "
+            "write an .mp4, or shorten the film."
+        ) from error
     return buffer.getvalue()
 
 

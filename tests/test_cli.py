@@ -7,11 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from helpers import tiny_generator
 from PIL import Image
 from skimage import data
 
 from i2s.cli import main
+from i2s.embedding import TuningSettings
 from i2s.errors import DeviceError, DownloadError, ImageError, LatentError, OutputError, SettingsError, WeightFileError
 from i2s.results import EmbedResult
 from i2s.weights.native import save_generator
@@ -286,3 +288,74 @@ def test_help_needs_no_torch():
         "import sys; from i2s.cli import main\ntry: main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize("place", [".", "folder/.."])
+def test_a_photo_is_not_overwritten_by_its_embedding(command, photo, capsys, place):
+    (command.folder / "folder").mkdir()
+    own = command.folder / "own.png"
+    own.write_bytes(photo.read_bytes())
+    assert command("embed", "own.png", "--quiet", "-o", place) == OutputError.exit_code
+    assert "own.png" in one_line(capsys) and own.read_bytes() == photo.read_bytes()
+    assert command("embed", "own.png", "--quiet", "--checkpoint", "own.png") == OutputError.exit_code
+    assert "own.png" in one_line(capsys) and own.read_bytes() == photo.read_bytes()
+
+
+def test_no_result_overwrites_another(command, photo):
+    for name in ("sheet.png", "a.png", "a-full.png", "A.png"):
+        (command.folder / name).write_bytes(photo.read_bytes())
+    names = ("sheet.png", "a.png", "a-full.png", "A.png")
+    assert command("embed", *names, "--quiet", "--full-size", steps=1) == 0
+    found = {p.name for p in (command.folder / "i2s-out").iterdir()}
+    assert len({name.casefold() for name in found}) == 4 * 3 + 1  # of each photo code, image, full size; and the sheet
+    sides = {p.name: Image.open(p).size for p in (command.folder / "i2s-out").glob("*-full.png")}
+    assert list(sides.values()).count((512, 512)) == 4
+
+
+def test_a_file_in_place_of_the_folder_is_named_as_it_was_given(command, photo, capsys):
+    assert command("embed", photo, "-o", photo) == OutputError.exit_code
+    assert ".i2s-probe" not in (said := one_line(capsys)) and "photo.png" in said
+
+
+def test_a_place_for_no_checkpoint_is_said_before_the_work(command, photo, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file" / "run.safetensors", tmp_path):
+        assert command("embed", photo, "--checkpoint", place) == OutputError.exit_code
+        one_line(capsys)
+
+
+def test_a_seed_beyond_all_bounds_is_one_line(command, photo, capsys):
+    assert command("embed", photo, "--quiet", "--seed", 10**30, "--init", "uniform") == SettingsError.exit_code
+    assert "seed" in one_line(capsys)
+
+
+def test_control_c_before_the_first_image_is_a_stop(command, photo, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("i2s.embedding.run.initial_code", interrupted)
+    assert command("embed", photo, "--quiet") == 130
+    assert one_line(capsys) == "i2s: stopped."
+
+
+def test_a_morph_says_what_it_leaves_out(command, photo, weights, capsys):
+    from i2s import embed
+
+    result = embed(photo, str(weights), perceptual="slim", steps=1, tuning=TuningSettings(1), progress=False)
+    path = result.save(command.folder / "tuned.safetensors")
+    plain = embed(photo, str(weights), perceptual="slim", steps=1, progress=False).save(
+        command.folder / "p.safetensors"
+    )
+    assert command("morph", plain, plain, "--frames", "2", "-o", "m.png") == 0
+    assert not capsys.readouterr().err
+    assert command("morph", plain, path, "--frames", "2", "-o", "m.png") == 0
+    assert "tuned.safetensors" in one_line(capsys)
+
+
+def test_a_full_memory_is_said_as_such(command, photo, monkeypatch, capsys):
+    def needs_all(*_):
+        return torch.empty(2**60)
+
+    monkeypatch.setattr("i2s.embedding.run.initial_code", needs_all)
+    assert command("embed", photo, "--quiet") != 0
+    assert "memory is full" in one_line(capsys)

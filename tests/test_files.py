@@ -104,7 +104,7 @@ def test_a_device_is_written_to_and_never_replaced():
 def test_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
     (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "file" / "result", tmp_path / "folder", tmp_path / ("x" * 300)):
+    for path in (tmp_path / "file" / "result", tmp_path / "folder", tmp_path / ("x" * 300), tmp_path / "a\0b"):
         with pytest.raises(OutputError, match="could not be written"):
             write_atomically(path, b"new")
     assert (tmp_path / "file").read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == ["file", "folder"]

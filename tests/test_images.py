@@ -219,6 +219,25 @@ def test_an_unknown_ending_is_refused_before_anything_is_done(tmp_path):
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_a_path_without_a_name_is_refused(path):
+    with pytest.raises(OutputError, match="no name for a file: give one"):
+        write_image(plain((1, 2, 3)), path)
+
+
+@pytest.mark.parametrize("size", [64.5, "64", True, None, 0, -1, 100_000])
+def test_a_size_that_no_picture_has_is_refused_before_anything_is_done(size):
+    """A side of 100,000 px would fill the memory, and end the process instead of raising."""
+    picture = Image.new("RGB", (20, 20))
+    calls = [lambda: load_photos(picture, size), lambda: load_photos(noise(1, 3, 20, 20), size)]
+    calls += [lambda: resize(noise(1, 3, 20, 20), size), lambda: resize(noise(1, 3, 20, 20), (size, size))]
+    calls += [] if size is None else [lambda: read_image(picture, size)]
+    for call in calls:
+        with pytest.raises(SettingsError, match="size") as error:
+            call()
+        assert str(error.value).endswith(".")
+
+
 def test_failures_keep_the_earlier_file(tmp_path, monkeypatch):
     path = write_image(photo(), tmp_path / "image.png")
     before = path.read_bytes()
@@ -341,6 +360,9 @@ def test_bad_sheets():
         contact_sheet([image] * 300, size=1000)
     with pytest.raises(SettingsError):
         contact_sheet([image], size=0)
+    with pytest.raises(ImageError, match="A NoneType is no picture"):
+        contact_sheet(None)
+    assert contact_sheet(photo()).size == contact_sheet([photo()]).size  # a single one is no mistake
 
 
 @settings(max_examples=25, deadline=None)

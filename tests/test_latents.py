@@ -90,3 +90,17 @@ def test_damaged_statistics_are_refused(tmp_path, spoil):
     save_file(tensors, path, metadata)
     with pytest.raises(WeightFileError, match="latent"):
         load_generator(path)
+
+
+def test_statistics_are_computed_once_for_a_generator_as_it_is(monkeypatch):
+    generator, calls = tiny_generator(), []
+    sample = generator.sample_z
+    monkeypatch.setattr(generator, "sample_z", lambda *given: calls.append(given) or sample(*given))
+    first, again = latent_statistics(generator, 2000), latent_statistics(generator, 2000)
+    assert len(calls) == 1 and torch.equal(first.std, again.std)
+    latent_statistics(generator, 3000)
+    with torch.no_grad():
+        generator.mapping.layers[0].weight *= 1.5
+    changed = latent_statistics(generator, 3000)
+    assert len(calls) == 3 and not torch.equal(changed.mean, first.mean)
+    assert latent_statistics(generator.double(), 3000).mean.dtype == torch.float64

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from i2s.errors import DownloadError, SettingsError, WeightFileError
+from i2s.errors import DeviceError, DownloadError, SettingsError, WeightFileError
 from i2s.paths import data_dir
 from i2s.perceptual import load_perceptual
-from i2s.perceptual.slim import FILE, SlimConfig, SlimNet, load_slim, slim_bytes
+from i2s.perceptual.slim import FILE, SlimConfig, SlimNet, load_slim, slim_bytes, training_notes
 from i2s.perceptual.vgg16 import FILE as VGG_FILE
 from i2s.perceptual.vgg16 import LAYERS, VGG16, VGG16Settings, rename
 
@@ -271,6 +271,33 @@ def test_unknown_names_and_settings():
         load_perceptual("alexnet")
     with pytest.raises(SettingsError, match="takes no settings, but got relu"):
         load_perceptual("slim", relu="before")
+    with pytest.raises(SettingsError, match="has no setting layers: it takes relu, normalize"):
+        load_perceptual("vgg16", layers=3)
+
+
+@pytest.mark.parametrize("name", ["slim", "auto"])
+def test_a_device_that_is_not_there_is_one_sentence(torch_cache, name):
+    for device in ("cuda:77", "gpu"):
+        with pytest.raises(DeviceError, match=f"slim cannot be put on {device} .*: choose another device.") as caught:
+            load_perceptual(name, device)
+        assert "\n" not in str(caught.value)
+
+
+def test_vgg16_is_not_fetched_where_downloads_are_forbidden(torch_cache, vgg_state, monkeypatch):
+    monkeypatch.setenv("I2S_OFFLINE", "1")
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("asked the network"))
+    with pytest.raises(DownloadError, match="I2S_OFFLINE forbids downloads: unset it, choose perceptual='slim'"):
+        load_perceptual("vgg16")
+    torch.save(vgg_state, torch_cache / VGG_FILE)
+    assert load_perceptual("vgg16").name == "vgg16"  # what is there may be used
+
+
+def test_a_network_that_does_not_say_how_it_was_trained(tmp_path):
+    (tmp_path / "text.safetensors").write_text("hello")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    for name in ("none", "text", "other"):
+        with pytest.raises(WeightFileError, match="does not say how it was trained"):
+            training_notes(tmp_path / f"{name}.safetensors")
 
 
 def test_torchvision_is_imported_for_vgg16_only():

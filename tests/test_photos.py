@@ -418,6 +418,7 @@ def test_bad_paths(tmp_path):
         "https://example.org/a.jpg": "web address",
         tmp_path / ("x" * 300): "cannot be opened",
         "a\0b": "cannot be opened|There is no file",
+        "~nobody-is-called-so/a.jpg": "cannot be opened|There is no file",
     }
     if os.name == "posix":
         os.mkfifo(tmp_path / "pipe")
@@ -465,6 +466,17 @@ def test_bad_arrays(name):
     with pytest.raises(ImageError, match=message) as error:
         read_image(array)
     check_sentence(error)
+
+
+def test_a_float_picture_with_nan_is_refused_wherever_it_is():
+    """Pillow's own extrema pass over NaN."""
+    pixels = np.full((20, 20), 0.5, np.float32)
+    for place in ((0, 0), (7, 11), (19, 19)):
+        spoilt = pixels.copy()
+        spoilt[place] = np.nan
+        with pytest.raises(ImageError, match="floats from nan to nan") as error:
+            read_image(Image.fromarray(spoilt))
+        check_sentence(error)
 
 
 def test_bad_sources(tmp_path):

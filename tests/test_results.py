@@ -8,7 +8,7 @@ from helpers import TinyEye, targets, tiny_generator
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from i2s.embedding import embed
+from i2s.embedding import TuningSettings, embed
 from i2s.errors import LatentError, OutputError
 from i2s.results import EmbedResult
 
@@ -118,3 +118,22 @@ def test_a_full_disk_leaves_the_earlier_result(tmp_path, result, monkeypatch):
     with pytest.raises(OutputError, match="No space left"):
         result.save(path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_photos_are_counted_as_in_a_list(result):
+    assert torch.equal(result.select(-1).w_plus, result.w_plus[-1:])
+    with pytest.raises(IndexError):
+        result.select(len(result))
+
+
+def test_tuned_weights_of_more_photos_than_there_are(tmp_path, generator):
+    tuned = embed(
+        targets(generator, 1), generator, steps=1, tuning=TuningSettings(1), perceptual=TinyEye(), progress=False
+    )
+    path = tuned.save(tmp_path / "a.safetensors")
+    with safe_open(str(path), "pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    notes = json.loads(metadata["result"]) | {"tuned": 0}
+    save_file(tensors, path, metadata | {"result": json.dumps(notes)})
+    with pytest.raises(LatentError, match="broken"):
+        EmbedResult.load(path)

@@ -130,6 +130,10 @@ BAD = {
     "different sizes": ([frames(1), frames(1, 32)], "film.gif", 12, ImageError, "32 x 32, 48 x 48"),
     "fps 0": (frames(2), "film.gif", 0, SettingsError, "fps"),
     "fps nan": (frames(2), "film.mp4", float("nan"), SettingsError, "fps"),
+    "no list of frames": (None, "film.gif", 12, ImageError, "NoneType"),
+    "fps in words": (frames(2), "film.gif", "12", SettingsError, "fps"),
+    "gif too wide": (np.zeros((2, 16, 70_000, 3), np.uint8), "film.gif", 12, OutputError, "65535 px"),
+    "gif that stands still too long": (frames(1).repeat(70, 1, 1, 1), "film.gif", 0.1, OutputError, "655 s"),
     "gif too fast": (frames(2), "film.gif", 60, SettingsError, "at most 50|to 50"),
 }
 

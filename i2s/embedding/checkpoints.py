@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from i2s.errors import LatentError, SettingsError
+from i2s.errors import LatentError, OutputError, SettingsError
 from i2s.files import read_tensors, write_atomically
 from i2s.losses import Sum
 
@@ -36,7 +36,9 @@ class Checkpoint:
     def __init__(self, path: str | Path | None, every: int, identity: dict[str, str]):
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise SettingsError(f"checkpoint_every is {every!r}, but must be a whole number of at least 1.")
-        self.path, self.every, self.identity = path and Path(path), every, identity
+        self.path, self.every, self.identity = None if path is None else Path(path), every, identity
+        if self.path is not None and self.path.is_dir():
+            raise OutputError(f"The checkpoint {self.path} is a folder: give the name of a file.")
         self.stage = self.updates = 0
         self._saved: Saved | None = None
 

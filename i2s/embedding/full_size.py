@@ -3,15 +3,17 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2s.embedding.run import load_mask
 from i2s.errors import ImageError
 from i2s.images import resize, to_tensor
 
 
-def full_size(image: Tensor, photo, task: str = "", mask: Tensor | None = None) -> Tensor:
+def full_size(image: Tensor, photo, task: str = "", mask=None) -> Tensor:
     """The photo at its own size, its central square replaced by the embedding: [1, 3, H, W] in [-1, 1].
 
     image: [3, R, R] or [1, 3, R, R]. photo: as for `read_image`. task: of "colorization" only the colours are
-    taken, the light being the photo's; of "inpainting" only what the mask [1, 1, R, R] hides. ImageError.
+    taken, the light being the photo's; of "inpainting" only what the mask hides: a tensor [1, 1, R, R], or, for edges
+    as sharp as the photo's, the picture that `load_mask` reads. ImageError, SettingsError.
     """
     whole = to_tensor(photo)  # [1, 3, H, W]
     side = min(whole.shape[2:])
@@ -24,7 +26,8 @@ def full_size(image: Tensor, photo, task: str = "", mask: Tensor | None = None) 
     elif name == "inpainting":
         if mask is None:
             raise ImageError("The mask of the inpainting is missing: give it, as it says what the photo knows.")
-        known = F.interpolate(mask[:1].to(whole), (side, side), mode="bilinear")
+        known = load_mask(mask, side)[:1].to(whole)
+        known = F.interpolate(known, (side, side), mode="bilinear")
         patch = known * square + (1 - known) * patch
     square.copy_(patch.clamp(-1, 1))
     return whole

@@ -9,7 +9,7 @@ from i2s.embedding.adam import Adam
 from i2s.embedding.checkpoints import Checkpoint, Saved
 from i2s.embedding.lbfgs import LBFGS
 from i2s.embedding.metric import inverse_metric
-from i2s.embedding.objective import Objective
+from i2s.embedding.objective import Objective, loss_scale
 from i2s.embedding.recorder import SETTLED, Recorder
 from i2s.embedding.schedules import SCHEDULES
 from i2s.embedding.settings import EmbedSettings
@@ -44,7 +44,7 @@ def descend(
             terms = search.objective(images, w_plus, noise)  # 3. compare: {name: [n]}
             total = sum(terms.values())  # [n]
         finite = torch.isfinite(total)
-        recorder.add(search.step, t, stage, finite, drawn, terms)
+        recorder.add(search.step, stage, finite, drawn, terms)
         done = search.settled(total) | stage.reached(terms) | ~finite
         all_go_on = not done.any()
         if not all_go_on:
@@ -61,17 +61,12 @@ def descend(
             checkpoint.write(search.state(), recorder.state())
 
 
-HALF_SCALE = 256.0  # the loss is multiplied by it, and the gradients divided, where convolutions are in float16
-
-
 class Search:
     """What the loop holds of one stage: the optimizer, the objective, the clock, and when each loss last fell."""
 
     def __init__(self, stage: Stage, objective: Objective, settings: EmbedSettings, seconds: float | None):
         self.stage, self.objective, self.settings, self.seconds = stage, objective, settings, seconds
-        # half precision ends at 6e-8, and a mean over a picture gives smaller gradients: see load_generator
-        half = getattr(getattr(stage.generator, "synthesis", None), "dtype", None) is torch.float16
-        self.scale = HALF_SCALE if half else 1.0
+        self.scale = loss_scale(stage.generator)
         self.step = 0
         self.started = time.perf_counter()
         self.optimizer = optimizer(stage, objective, settings)  # its time counts

@@ -13,6 +13,7 @@ matter of generator and loss; no photo has a part in it.
 import torch
 from torch import Tensor, nn
 
+from i2s.embedding.objective import loss_scale
 from i2s.generators.base import Generator
 from i2s.losses import Sum
 
@@ -39,7 +40,7 @@ def inverse_metric(
 
 def sensitivity(generator: Generator, loss: Sum, count: int, seed: int, batch: int = 4) -> Tensor | None:
     """C of each row, [num_ws, w_dim, w_dim]."""
-    loss = Sum(*map(_bare, loss.image_parts))
+    loss, scale = Sum(*map(_bare, loss.image_parts)), loss_scale(generator)
     affines = [module for name, module in generator.synthesis.named_modules() if name.endswith("affine")]
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
@@ -57,11 +58,13 @@ def sensitivity(generator: Generator, loss: Sum, count: int, seed: int, batch: i
             images = generator.synthesis(w_plus.requires_grad_())
             if not seen:
                 return None
-            distance = sum(loss(images, loss.prepare(target)).values()).sqrt().sum()
+            # each by itself: without their masks two terms may have one name
+            terms = [value for term in loss.image_parts for value in term(images, term.prepare(target)).values()]
+            distance = sum(terms).sqrt().sum() * scale
             styles = [style for _, style in seen.values()]
             for (module, (w, _)), gradient in zip(seen.items(), torch.autograd.grad(distance, styles)):
                 A = module.weight * module.weight_gain  # [styles, w_dim]
-                C[_row(w, w_plus)] += A.T @ (gradient.square().mean(0)[:, None] * A) * (batch / count)
+                C[_row(w, w_plus)] += A.T @ ((gradient / scale).square().mean(0)[:, None] * A) * (batch / count)
     finally:
         for hook in hooks:
             hook.remove()

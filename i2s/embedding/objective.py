@@ -2,13 +2,14 @@
 
 import importlib.util
 
+import torch
 from torch import Tensor
 
 from i2s.embedding.settings import EmbedSettings
 from i2s.errors import SettingsError
 from i2s.generators.base import Generator
 from i2s.latents import latent_statistics
-from i2s.losses import LPIPS, Masked, NoiseRegularization, Perceptual, PixelMSE, PNorm, Sum
+from i2s.losses import LPIPS, TAP_NAMES, Degraded, Masked, NoiseRegularization, Perceptual, PixelMSE, PNorm, Sum
 from i2s.losses.compose import select
 from i2s.perceptual.vgg16 import cached_file
 
@@ -53,6 +54,18 @@ class Objective:
         return images if self.degradation is None else self.degradation(images)
 
 
+HALF_SCALE = 256.0  # the loss is multiplied by it, and the gradients divided, where convolutions are in float16
+
+
+def loss_scale(generator: Generator) -> float:
+    """What a loss is multiplied by before `backward`, so that its gradients survive the generator's precision.
+
+    Half precision ends at 6e-8, and a mean over a picture gives smaller gradients: see load_generator.
+    """
+    half = getattr(getattr(generator, "synthesis", None), "dtype", None) is torch.float16
+    return HALF_SCALE if half else 1.0
+
+
 def code_loss(settings: EmbedSettings, generator: Generator, perceptual, notices: list[str]) -> Sum:
     """The loss that the settings describe.
 
@@ -75,7 +88,15 @@ def noise_loss(settings: EmbedSettings) -> Sum:
 
 
 def tuning_loss(loss: Sum, settings: EmbedSettings) -> Sum:
-    """The feature terms of the search, and pixels (Roich et al. 2021, equation 2)."""
+    """The feature terms of the search, and pixels (Roich et al. 2021, equation 2).
+
+    SettingsError for a loss of the user's own with a mask or a degradation in it: the pixels would know nothing of it.
+    """
+    if any(isinstance(term, Masked | Degraded) for term in loss.image_parts):
+        raise SettingsError(
+            "Tuning compares pixels too, but the loss has a mask or a degradation for terms of its own: "
+            "give it to embed(mask=...) or embed(degradation=...), where it is for all of them."
+        )
     features = [term for term in loss.image_parts if isinstance(term, (LPIPS, Perceptual))]
     return Sum(PixelMSE(settings.tuning.mse_weight), *features)
 
@@ -92,6 +113,12 @@ def _feature_terms(settings: EmbedSettings, perceptual, weight: float, notices: 
         taps = taps if any(taps) else (weight,) * 4
     elif weight:
         terms.append(LPIPS("vgg", weight))
+    own = tuple(getattr(perceptual, "tap_names", TAP_NAMES))
+    if any(taps) and own != settings.taps != TAP_NAMES:
+        notices.append(
+            f"The {getattr(perceptual, 'name', 'given')} network has no feature maps {', '.join(settings.taps)}: "
+            f"{', '.join(own)} take their place."
+        )
     return terms + ([Perceptual(perceptual, taps)] if any(taps) else [])
 
 

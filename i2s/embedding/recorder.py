@@ -55,6 +55,7 @@ class Recorder:
         self.notices: list[str] = []
         self.stopped = ""
         self.base = 0  # steps of the stages before
+        self.first: float | None = None  # seconds before the first image
         self.everyone = True  # whether the newest images were drawn as one batch of all photos
         self.total = planned_steps(settings)
         wanted = torch.linspace(0, self.total, settings.snapshots) if self.total and settings.snapshots else []
@@ -84,8 +85,8 @@ class Recorder:
         for k in rows.tolist():
             self.endings[k] = why
 
-    def add(self, step: int, t: float, stage: Stage, good: Tensor, drawn: Drawn, terms: dict[str, Tensor]) -> None:
-        """Step `step` of a stage, of which t is over; its photos that are not `good` keep what they had."""
+    def add(self, step: int, stage: Stage, good: Tensor, drawn: Drawn, terms: dict[str, Tensor]) -> None:
+        """Step `step` of a stage; its photos that are not `good` keep what they had."""
         step += self.base
         rows, (w_plus, noise, image) = stage.rows, drawn
         if not good.all():
@@ -106,8 +107,11 @@ class Recorder:
             self.noise = [self._merged(old, rows, new.detach().clone()) for old, new in zip(self.noise, noise)]
         for k in range(self.count) if self.everyone else rows.tolist():
             self.photo_steps[k] = step
+        if self.first is None:
+            self.first = self.elapsed()
+        t = self._share()
         if self._is_wanted(step, t):
-            self.snapshots[step], self.frames[step] = self.w_plus.cpu(), self._frame()
+            self._keep_snapshot(step, rows)
         self.bar.update(step - self.bar.n)
         if self.callback is not None:
             steps = self.total or (round(step / t) if t else step)
@@ -127,30 +131,43 @@ class Recorder:
             terms = {name: full[name].index_copy(0, rows, terms.get(name, zero)) for name in names}
         self.history[step:] = [terms, *self.history[step + 1 :]]
 
+    def _share(self) -> float:
+        """How much of the budget is over, 0 to 1, counted from the first image on; of all stages."""
+        if self.settings.budget is None:
+            return 1.0
+        left = self.settings.budget - self.first
+        return min(1.0, (self.elapsed() - self.first) / left) if left > 0 else 1.0
+
     def _is_wanted(self, step: int, t: float) -> bool:
         if self.total:
             return step in self.wanted
-        return len(self.snapshots) < self.settings.snapshots and t * (self.settings.snapshots - 1) >= len(
-            self.snapshots
-        )
+        if step in self.snapshots:  # of a photo that was tuned before
+            return True
+        made, wanted = len(self.snapshots), self.settings.snapshots
+        return step > max(self.snapshots, default=-1) and made < wanted and t * (wanted - 1) >= made
 
-    def _frame(self) -> Tensor:
-        """The images as small pictures for the film, uint8 [N, 3, r, r]."""
-        image = self.image.float()
-        if image.shape[-1] > FRAME:
-            image = F.interpolate(image, (FRAME, FRAME), mode="area")
-        return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+    def _keep_snapshot(self, step: int, rows: Tensor) -> None:
+        w_plus, frame = self.w_plus.cpu(), _frame(self.image)
+        if step in self.snapshots and not self.everyone:  # photos that were tuned before keep what they were then
+            rows = rows.cpu()
+            w_plus = self.snapshots[step].index_copy(0, rows, w_plus[rows])
+            frame = self.frames[step].index_copy(0, rows, frame[rows])
+        self.snapshots[step], self.frames[step] = w_plus, frame
+
+    def _finish(self, image: Tensor) -> None:
+        """The last snapshot; and in those after its own last step a photo is what it ended as."""
+        last = len(self.history) - 1
+        self.snapshots[last], self.frames[last] = self.w_plus.cpu(), _frame(image)
+        for step, frame in self.frames.items():
+            over = [k for k, end in enumerate(self.photo_steps) if end < step < last]
+            frame[over] = self.frames[last][over]
 
     def result(self, photos: Tensor, perceptual: str, loss: str, task: str) -> EmbedResult:
-        """All of it, on the CPU. LatentError when there was no first image."""
-        if self.w_plus is None:
-            raise LatentError(
-                f"The embedding stopped before its first image ({self.stopped}): look at the initial code."
-            )
-        self.snapshots[len(self.history) - 1], self.frames[len(self.history) - 1] = self.w_plus.cpu(), self._frame()
+        """All of it, on the CPU."""
+        self._finish(self.image)
         steps = sorted(self.snapshots)
         bad = next((why for why in self.endings if why.startswith(NOT_FINITE)), "")
-        result = EmbedResult(
+        found = EmbedResult(
             w_plus=self.w_plus.contiguous().cpu(),
             image=self.image.float().cpu(),
             target=photos.float().cpu(),
@@ -172,9 +189,11 @@ class Recorder:
             notices=list(self.notices),
         )
         if self.everyone and not self.tuned:
-            return result
+            return found
         # photos left the batch on the way: the image of all of them as `render` draws it
-        return replace(result, image=result.render(self.generator).float().cpu())
+        image = found.render(self.generator).float().cpu()
+        self._finish(image)
+        return replace(found, image=image, frames=torch.stack([self.frames[step] for step in steps]))
 
     def _curves(self) -> dict[str, Tensor]:
         """{term: [steps + 1, N]}; after its last step a photo's values stay as they are."""
@@ -207,6 +226,7 @@ class Recorder:
             "endings": self.endings,
             "seconds": self.elapsed(),
             "base": self.base,
+            "first": self.first,
         }
         return tensors, notes
 
@@ -227,7 +247,15 @@ class Recorder:
         length = len(next(iter(curves.values())))
         self.history = [{name: curve[step] for name, curve in curves.items()} for step in range(length)]
         self.photo_steps, self.endings, self.base = list(notes["photo_steps"]), list(notes["endings"]), notes["base"]
-        self.started = time.perf_counter() - notes["seconds"]
+        self.started, self.first = time.perf_counter() - notes["seconds"], notes.get("first")
+
+
+def _frame(image: Tensor) -> Tensor:
+    """The images as small pictures for the film, uint8 [N, 3, r, r]."""
+    image = image.float()
+    if image.shape[-1] > FRAME:
+        image = F.interpolate(image, (FRAME, FRAME), mode="area")
+    return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
 
 
 def planned_steps(settings: EmbedSettings) -> int | None:

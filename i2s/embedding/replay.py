@@ -35,6 +35,7 @@ class Replay:
         self.size: list[tuple] = []
         self.drawn = 0  # times, of this size
         self.recording: Draw | None = None
+        self.read: list = []  # what the recording reads that the network may let go of, which would free its memory
 
     def __call__(self, w_plus: Tensor, noise: Sequence[Tensor]) -> Tensor:
         inputs = w_plus, *noise
@@ -42,7 +43,7 @@ class Replay:
             return self._draw(*inputs)
         size = [(tensor.shape, tensor.dtype, tensor.requires_grad) for tensor in inputs]
         if size != self.size:
-            self.size, self.drawn, self.recording = size, 0, None
+            self.size, self.drawn, self.recording, self.read = size, 0, None, []
         self.drawn += 1
         if self.drawn == PATIENCE:
             self.recording = self._recorded(inputs)
@@ -55,13 +56,20 @@ class Replay:
 
     def _recorded(self, inputs: Sequence[Tensor]) -> Draw | None:
         """The recording, if it can be made, draws the same, and is the faster of the two; else None."""
-        samples = [tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in inputs]
+        # made of other numbers than it is tried with: a number that it has kept would not be seen otherwise
+        samples, trial = (
+            [(tensor.detach() * share).requires_grad_(tensor.requires_grad) for tensor in inputs] for share in (0.5, 1)
+        )
         try:
             recording = self.record(self._draw, samples)
-            (known, slow), (found, fast) = (timed(draw, samples) for draw in (self._draw, recording))
+            (known, slow), (found, fast) = (timed(draw, trial) for draw in (self._draw, recording))
         except RuntimeError:  # something that cannot be recorded, or no memory for it
             return None
-        return recording if fast < slow and all(map(alike, known, found)) else None
+        if fast >= slow or not all(map(alike, known, found)):
+            return None
+        # a layer keeps its prepared weights in one precision: asked for another, it drops those
+        self.read = [getattr(module, "_frozen", None) for module in self.generator.modules()]
+        return recording
 
 
 def replay_of(generator: Generator) -> Replay:
@@ -72,11 +80,12 @@ def replay_of(generator: Generator) -> Replay:
 
 def cuda_graph(draw: Draw, samples: Sequence[Tensor]) -> Draw:
     """`draw` and its gradients as CUDA graphs, for tensors of the size of `samples`. RuntimeError."""
-    return torch.cuda.make_graphed_callables(draw, tuple(samples), allow_unused_input=True)
+    with torch.cuda.device(samples[0].device):  # it records what happens on the current device
+        return torch.cuda.make_graphed_callables(draw, tuple(samples), allow_unused_input=True)
 
 
 def timed(draw: Draw, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float]:
-    """The image of `inputs` and its gradients; the median of the seconds that they take."""
+    """The image of `inputs` and its gradients, 0 where it has none; the median of the seconds that they take."""
     wanted, taken = [tensor for tensor in inputs if tensor.requires_grad], []
     for _ in range(TURNS):
         wait(inputs[0])
@@ -86,8 +95,8 @@ def timed(draw: Draw, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float]:
         gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
         wait(inputs[0])
         taken.append(time.perf_counter() - start)
-    found = [image, *(gradient for gradient in gradients if gradient is not None)]
-    return [tensor.detach().clone() for tensor in found], statistics.median(taken)
+    whole = [torch.zeros_like(x) if gradient is None else gradient for x, gradient in zip(wanted, gradients)]
+    return [tensor.detach().clone() for tensor in (image, *whole)], statistics.median(taken)
 
 
 def alike(known: Tensor, found: Tensor) -> bool:

@@ -28,7 +28,7 @@ from i2s.results import EmbedResult
 
 def embed(
     photos,
-    generator: Generator | str | None = None,
+    generator: Generator | str | Path | None = None,
     settings: EmbedSettings | None = None,
     *,
     preset: str | None = None,
@@ -57,10 +57,12 @@ def embed(
     degradation: what photos and images are both seen through, a function of images (`i2s.degradations`). `Inpaint` and
     `Grey` in W+ bring a p_norm_weight of 0.03, unless it is given, by keyword or in `settings`, or the preset has one.
     mask: how much each pixel counts: a picture (white counts), or a tensor [N|1, 1, R, R] in 0..1.
+    device: where a generator given by name or path is put; None: the CPU. A loaded one stays where it is.
     checkpoint: a file to which the state is written every `checkpoint_every` updates. With `resume` the search goes on
     from it, where it is there; on the CPU bit for bit as if it had never stopped.
-    callback: called with a `Step` for each code that was compared. Ctrl-C returns what there is.
-    All photos are embedded at once; each has its own loss, optimiser state and end, so none depends on its neighbours.
+    callback: called with a `Step` for each code that was compared. Ctrl-C returns what there is, after the first one.
+    All photos are embedded at once; each has its own loss, optimiser state and end, so none depends on its neighbours,
+    beyond rounding. The generator is frozen (`requires_grad_(False)`) and in `eval` mode afterwards.
     Errors: ImageError, LatentError, SettingsError, DeviceError, OutputError.
     """
     from i2s.generators import load_generator
@@ -70,20 +72,23 @@ def embed(
     bare = settings is None and "p_norm_weight" not in changes
     settings = _settings(settings, preset, changes)
     settings = held_in_w_plus(settings, degradation) if bare and loss is None else settings
-    if generator is None or isinstance(generator, str):
+    if generator is None or isinstance(generator, str | Path):
         generator = load_generator(*([] if generator is None else [generator]), device=device)
     generator = generator.eval().requires_grad_(False)
     device = generator.device
     if isinstance(perceptual, str):
         taps = {} if perceptual == "slim" else {"taps": settings.taps}
-        perceptual = load_perceptual(perceptual, device=device, **taps)
+        perceptual = load_perceptual(perceptual, device=device, **taps).to(generator.w_mean.dtype)
     # [N, 3, R, R], as precise as the codes: features in float32 would bring rounding into a search in float64
     targets = load_photos(photos, generator.resolution).to(generator.w_mean)
     mask = None if mask is None else load_mask(mask, generator.resolution).to(device)
+    start = None if start is None else torch.as_tensor(start)
 
     notices: list[str] = []
     settings = _without_noise_that_does_not_show(settings, generator, notices)
     loss = code_loss(settings, generator, perceptual, notices) if loss is None else Sum(loss)
+    if settings.tuning is not None:
+        tuning_loss(loss, settings)  # says now what it cannot do, not after the search
     for notice in notices:
         warnings.warn(notice, stacklevel=2)
     names = described(loss), described(degradation)
@@ -101,8 +106,10 @@ def embed(
             # 2. generate, 3. compare, 4. update, 5. repeat: each stage by `loop.descend`
             _search(code, objective, generator, settings, recorder, keeper)
         except KeyboardInterrupt:
+            if recorder.w_plus is None:  # there is nothing yet to return
+                raise
             recorder.stopped = "interrupted"
-        except torch.OutOfMemoryError as error:
+        except torch.cuda.OutOfMemoryError as error:  # its name in every torch, and on every device
             raise DeviceError(
                 f"The device ran out of memory with {len(targets)} photos at {generator.resolution} px: "
                 "embed fewer at once, or use a smaller generator."

@@ -1,7 +1,7 @@
 """What an embedding depends on, as plain data that is saved with the result."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from i2s.embedding.schedules import SCHEDULES
 from i2s.errors import SettingsError
@@ -110,12 +110,17 @@ class EmbedSettings:
         for name, kind in (("noise", NoiseSettings), ("tuning", TuningSettings)):
             value = getattr(self, name)
             if isinstance(value, dict):
+                known = [field.name for field in fields(kind)]
+                if unknown := [key for key in value if key not in known]:
+                    raise SettingsError(f"{name} has no setting {unknown[0]!r}: they are {', '.join(known)}.")
                 object.__setattr__(self, name, kind(**value))
             elif not isinstance(value, kind | None):
                 raise SettingsError(f"{name} is {value!r}: give {kind.__name__}(...) or None.")
-        object.__setattr__(self, "betas", tuple(self.betas))
-        object.__setattr__(self, "tap_weights", tuple(self.tap_weights))
-        object.__setattr__(self, "taps", tuple(self.taps))
+        for name in ("betas", "tap_weights", "taps"):
+            try:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+            except TypeError:
+                raise SettingsError(f"{name} is {getattr(self, name)!r}, but must be several, in brackets.") from None
         if self.steps is None and self.budget is None:
             object.__setattr__(self, "steps", 1000)
         if self.space not in SPACES:
@@ -134,7 +139,8 @@ class EmbedSettings:
             _above_zero("budget", self.budget)
         _above_zero("learning_rate", self.learning_rate)
         _above_zero("epsilon", self.epsilon)
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+        _weights(**{f"betas[{k}]": beta for k, beta in enumerate(self.betas)})
+        if len(self.betas) != 2 or not all(beta < 1 for beta in self.betas):
             raise SettingsError(f"betas are {self.betas}, but Adam takes two, from 0 to below 1.")
         if not len(self.tap_weights) == len(self.taps) == 4:
             given = f"{len(self.tap_weights)} weights and {len(self.taps)} taps"
@@ -146,6 +152,9 @@ class EmbedSettings:
         _weights(**{f"tap_weights[{k}]": weight for k, weight in enumerate(self.tap_weights)})
         if not any((self.mse_weight, self.lpips_weight, *self.tap_weights)):
             raise SettingsError("All weights of the loss are 0: give at least one a value above 0.")
+        _at_least("seed", self.seed, -(2**63))
+        if self.seed >= 2**63:
+            raise SettingsError(f"seed is {self.seed}, but must be below 2^63.")
         _at_least("snapshots", self.snapshots, 0)
         _at_least("patience", self.patience, 0)
         _at_least("candidates", self.candidates, 1)

@@ -23,14 +23,14 @@ def degradation_for(task: str, resolution: int, mask: Tensor | None = None) -> D
     name, _, value = task.partition(":")
     if name not in TASKS:
         raise SettingsError(f"The task is {name!r}: it is one of {', '.join(TASKS)}.")
+    if value and name in ("inpainting", "colorization"):
+        raise SettingsError(f"{name.capitalize()} takes no value, but got {value!r}: leave it out.")
     if name == "inpainting":
         if mask is None:
             raise SettingsError(
                 "Inpainting needs a mask: a picture that is white where the photo is known, else black."
             )
         return Inpaint(mask)
-    if value and name == "colorization":
-        raise SettingsError(f"Colorization takes no value, but got {value!r}: leave it out.")
     if name == "colorization":
         return Grey()
     if name == "super-resolution":
@@ -49,11 +49,15 @@ def held_in_w_plus(settings: EmbedSettings, degradation: Degradation | None) -> 
     The rows of W+ are free where the loss sees nothing, and what they draw there is no face: the term keeps them near
     the codes of random z. A weight of the settings' own stays.
     """
-    steps = degradation.steps if isinstance(degradation, Compose) else (degradation,)
-    hides = any(isinstance(step, Inpaint | Grey) for step in steps)
-    if settings.space != "w+" or settings.p_norm_weight or not hides:
+    if settings.space != "w+" or settings.p_norm_weight or not _hides(degradation):
         return settings
     return replace(settings, p_norm_weight=P_NORM_WEIGHT)
+
+
+def _hides(degradation: Degradation | None) -> bool:
+    if isinstance(degradation, Compose):
+        return any(map(_hides, degradation.steps))
+    return isinstance(degradation, Inpaint | Grey)
 
 
 def _number(task: str, value: str, default: float) -> float:

@@ -80,7 +80,7 @@ def tune(
             terms = objective(drawn[2], drawn[0], drawn[1])
         recorder.callback = None
         good = torch.ones_like(stage.rows, dtype=torch.bool)
-        recorder.add(recorder.photo_steps[k] - recorder.base, 1.0, stage, good, drawn, terms)
+        recorder.add(recorder.photo_steps[k] - recorder.base, stage, good, drawn, terms)
         recorder.tuned[k] = stage.weights()
         raise
     if recorder.endings[k].startswith(NOT_FINITE):

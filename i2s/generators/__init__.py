@@ -1,5 +1,6 @@
 """Pretrained generators behind one small protocol: `load_generator` finds, reads and checks them."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -44,9 +45,16 @@ def load_generator(
 
 def resolve(name_or_path: str | Path) -> Path:
     """The file behind a name or a path; a name of the catalog is fetched if it is not there yet."""
-    path = Path(name_or_path).expanduser()
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        kind = type(name_or_path).__name__
+        raise SettingsError(f"A {kind} is no generator: give a name of the catalog, or the path of a weight file.")
+    try:
+        path = Path(name_or_path).expanduser()
+    except RuntimeError as error:  # ~ of somebody who is not here
+        reason = str(error).rstrip(".")
+        raise WeightFileError(f"{name_or_path} cannot be found ({reason}): give the whole path.") from error
     named = isinstance(name_or_path, str) and path.name == name_or_path and path.suffix.lower() not in SUFFIXES
-    if named and not path.is_file():
+    if named and not os.path.isfile(path):  # which is False, too, for what no file can be called
         from i2s.weights.catalog import find
 
         return Path(find(name_or_path))

@@ -32,6 +32,8 @@ from i2s.generators.base import (
     truncate,
 )
 
+is_compiling = getattr(torch.compiler, "is_compiling", lambda: False)  # from torch 2.3 on
+
 
 @dataclass(frozen=True)
 class StyleGAN2Config:
@@ -207,7 +209,7 @@ class StyledConv(nn.Module):
         style = self.affine(w)  # [N, in]
         if noise is not None:
             noise = self._shown(noise)
-        if not (self.weight.requires_grad or self.bias.requires_grad or torch.compiler.is_compiling()):
+        if not (self.weight.requires_grad or self.bias.requires_grad or is_compiling()):
             return self._styled(x, style, noise, fir, gain)
         x = modulated_conv(x, self.weight, style, fir, up=self.up, epsilon=self.epsilon)  # [N, out, H, W]
         shift = self.bias.view(-1, 1, 1)

@@ -39,7 +39,7 @@ class LPIPS:
     def prepare(self, target: Tensor) -> list[Tensor]:
         if min(target.shape[2:]) < SMALLEST:
             raise SettingsError(f"LPIPS needs {SMALLEST} px, but the photos have {list(target.shape[2:])}.")
-        self.model.to(target.device)
+        self.model.to(target.device, torch.float64 if target.dtype == torch.float64 else None)
         return [features.detach() for features in self._features(target.detach())]
 
     def __call__(self, images: Tensor, prepared: list[Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:

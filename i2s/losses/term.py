@@ -8,6 +8,7 @@ from torch import Tensor
 
 from i2s.errors import SettingsError
 
+is_compiling = getattr(torch.compiler, "is_compiling", lambda: False)  # from torch 2.3 on
 CHUNK = 1 << 19  # numbers; so many stay in the cache of a processor
 
 
@@ -54,7 +55,7 @@ def mean_square(x: Tensor, mask: Tensor | None = None) -> Tensor:
 
 def mean_square_difference(ours: Tensor, theirs: Tensor, mask: Tensor | None = None) -> Tensor:
     """`mean_square(ours - theirs, mask)`, in few passes over memory where there is no mask."""
-    if mask is not None or torch.compiler.is_compiling():
+    if mask is not None or is_compiling():
         return mean_square(ours - theirs, mask)
     return _MeanSquareDifference.apply(ours, theirs)
 

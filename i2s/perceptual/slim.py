@@ -143,6 +143,10 @@ def slim_bytes(net: SlimNet, notes: dict) -> bytes:
 
 
 def training_notes(path: str | Path | None = None) -> dict:
-    """How the network of a file (None: the shipped one) was trained: the `notes` that `slim_bytes` wrote."""
-    with safe_open(str(path or data_dir() / FILE), framework="pt") as file:
-        return json.loads(file.metadata()["training"])
+    """How the network of a file (None: the shipped one) was trained: the `notes` of `slim_bytes`; WeightFileError."""
+    path = path or data_dir() / FILE
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return json.loads((file.metadata() or {})["training"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise WeightFileError(f"{path} does not say how it was trained: give a network that i2s trained.") from error

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from i2s.errors import DownloadError, SettingsError, WeightFileError
+from i2s.paths import offline
 from i2s.perceptual.slim import TAP_NAMES, check_images, reduced
 
 FILE = "vgg16-397923af.pth"  # torchvision's VGG16_Weights.IMAGENET1K_V1
@@ -125,7 +126,8 @@ def load_vgg16(
 ) -> VGG16:
     """VGG-16 with torchvision's ImageNet weights, frozen, in float32; the first call fetches them (528 MB).
 
-    DownloadError when they cannot be fetched, WeightFileError when the file in torch's cache is broken.
+    DownloadError when they cannot be fetched (or I2S_OFFLINE=1 forbids it), WeightFileError when the file in torch's
+    cache is broken.
     """
     state, net = _fetch(progress), VGG16(settings)
     try:
@@ -148,6 +150,11 @@ def _fetch(progress: bool) -> dict[str, Tensor]:
     except ImportError as error:
         raise SettingsError("VGG-16 comes with torchvision: install it, or choose perceptual='slim'.") from error
     was_there = cached_file().is_file()
+    if offline() and not was_there:
+        raise DownloadError(
+            "VGG-16 is not in torch's cache and I2S_OFFLINE forbids downloads: unset it, choose perceptual='slim', "
+            f"which ships with i2s, or put {FILE} into {cached_file().parent}."
+        )
     try:
         return VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=progress, check_hash=True, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:

@@ -1,6 +1,7 @@
 """Checkpoints that survive a kill: numbered folders of safetensors pieces, complete or not there at all."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2s.errors import OutputError, WeightFileError
 
@@ -32,12 +33,21 @@ def save_checkpoint(folder: str | Path, tensors: dict[str, Tensor], state: dict,
         for k, piece in enumerate(pieces):
             save_file(piece, temporary / f"piece-{k:02d}.safetensors")
         (temporary / "state.json").write_text(json.dumps({"pieces": len(pieces), "state": state}, indent=1))
+        for file in temporary.iterdir():
+            _to_disk(file)  # before the older ones go: also a power cut leaves one that is whole
         temporary.rename(final)
     except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)  # it would keep a full disk full
         raise OutputError(f"No checkpoint can be written to {folder} ({_reason(error)}): free some space.") from error
     for path in older[: max(0, len(older) + 1 - keep)]:
         shutil.rmtree(path, ignore_errors=True)
     return final
+
+
+def _to_disk(path: Path) -> None:
+    """What was written to a file is on the disk when this returns."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict] | None:
@@ -48,7 +58,8 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict] | None
     newest = found[-1]
     try:
         written = json.loads((newest / "state.json").read_text())
-        state = written.get("state", written)  # the first runs wrote the state alone
+        if not isinstance(written, dict) or not isinstance(state := written.get("state", written), dict):
+            raise ValueError("its state is no table")  # the first runs wrote the state alone
         tensors, pieces = {}, sorted(newest.glob("piece-*.safetensors"))
         for piece in pieces:
             tensors |= load_file(piece)
@@ -57,6 +68,17 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict] | None
     if len(pieces) != written.get("pieces", len(pieces)):
         raise WeightFileError(f"{newest} is incomplete ({len(pieces)} pieces): remove it, or start a new run.")
     return tensors, state
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], folder: str | Path) -> None:
+    """Put a checkpoint's tensors into a network; WeightFileError when they are another network's."""
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightFileError(
+            f"The checkpoint in {folder} holds other networks than the {type(network).__name__} of this run: "
+            "choose another folder."
+        ) from error
 
 
 def _checkpoints(folder: Path) -> list[Path]:

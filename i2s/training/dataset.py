@@ -17,17 +17,25 @@ BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError)  # a wrong
 BROKEN_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
-def load_faces(path: str | Path, resolution: int) -> Tensor:
+def load_faces(path: str | Path, resolution: int, least: int = 1) -> Tensor:
     """All pictures of a zip in the order of their names, uint8 [M, 3, resolution, resolution].
 
-    Square pictures (JPEG, PNG), resized by Lanczos. ImageError names the zip or the picture that is wrong.
+    Square pictures (JPEG, PNG), resized by Lanczos; at least so many. ImageError names the zip or the picture that is
+    wrong.
     """
     if not zipfile.is_zipfile(path):
         raise ImageError(f"{path} is not a zip of pictures: give the data set's zip with --faces.")
-    with zipfile.ZipFile(path) as archive:
+    try:
+        opened = zipfile.ZipFile(path)
+    except (OSError, *BROKEN_ZIP) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path} is a damaged zip ({reason}): copy or make it again.") from error
+    with opened as archive:
         names = sorted(n for n in archive.namelist() if n.lower().endswith((".jpg", ".jpeg", ".png")))
         if not names:
             raise ImageError(f"{path} holds no JPEG or PNG pictures: give the data set's zip with --faces.")
+        if len(names) < least:
+            raise ImageError(f"{path} holds {len(names)} pictures, but at least {least} are needed: give more faces.")
         faces = torch.empty(len(names), 3, resolution, resolution, dtype=torch.uint8)
         for k, name in enumerate(tqdm(names, desc="reading faces", leave=False, disable=None)):
             try:

@@ -3,7 +3,7 @@
     python -m i2s.training.evaluate --generator data/faces-64.safetensors --faces faces.zip \
         --features squeezenet.safetensors --judge vgg19.safetensors --out runs/evaluation
 
-Writes `metrics.json`, the same as tables for the model card in `metrics.md`, and six PNG sheets to look at.
+Writes `metrics.json`, the same as tables for the model card in `metrics.md`, and five PNG sheets to look at.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from i2s.errors import I2SError
-from i2s.files import write_atomically
+from i2s.files import make_folder, write_atomically
 from i2s.generators import load_generator
 from i2s.images import write_image
 from i2s.training import sheets
@@ -23,6 +23,7 @@ from i2s.training.dataset import load_faces
 from i2s.training.features import VGG19, SqueezeNet
 from i2s.training.layer_effects import layer_effects
 from i2s.training.metrics import (
+    LEAST_FACES,
     blurred,
     compare,
     embed_faces,
@@ -128,9 +129,10 @@ def main(arguments: list[str] | None = None) -> int:
         features = SqueezeNet(options.features)
         judges = {"SqueezeNet": features} | ({"VGG-19": VGG19(options.judge)} if options.judge else {})
         generator = load_generator(options.generator, options.device)
-        faces = load_faces(options.faces, generator.resolution)
+        faces = load_faces(options.faces, generator.resolution, LEAST_FACES)
         judges = {name: judge.to(options.device) for name, judge in judges.items()}
         say = lambda text: print(text, flush=True)  # noqa: E731
+        make_folder(options.out)
         found = evaluate(generator, faces, features, options.out, judges, options.samples, say)
         write_atomically(options.out / "metrics.json", json.dumps(found, indent=1).encode())
         write_atomically(options.out / "metrics.md", markdown(found).encode())

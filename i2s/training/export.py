@@ -19,7 +19,7 @@ from i2s.encoders import save_encoder
 from i2s.errors import I2SError, SettingsError
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.latents import latent_statistics
-from i2s.training.checkpoint import load_checkpoint
+from i2s.training.checkpoint import fill, load_checkpoint
 from i2s.training.discriminator import Encoder
 from i2s.training.presets import Preset
 from i2s.training.snapshot import save_snapshot
@@ -33,13 +33,15 @@ def read_run(folder: str | Path) -> tuple[StyleGAN2, Encoder, dict]:
     if found is None:
         raise SettingsError(f"There is no checkpoint in {folder}: give the folder of a run.")
     tensors, state = found
+    if not {"preset", "phase", "images", "total"} <= state.keys():
+        raise SettingsError(f"The checkpoint in {folder} is of another command: give the folder of a generator's run.")
     known = {field.name for field in dataclasses.fields(Preset)}
     preset = Preset(**{name: value for name, value in state["preset"].items() if name in known})
     config = StyleGAN2Config(preset.resolution, preset.z_dim, preset.w_dim, channels=preset.channels)
     networks = {"average": StyleGAN2(config), "e": Encoder(preset.discriminator_channels, preset.w_dim)}
     for name, network in networks.items():
         own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
-        network.load_state_dict(own)
+        fill(network, own, folder)
         network.eval().requires_grad_(False)
     return networks["average"], networks["e"], state
 

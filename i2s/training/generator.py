@@ -15,6 +15,7 @@ import torch
 from i2s.errors import DeviceError, I2SError
 from i2s.training.dataset import load_faces
 from i2s.training.features import VGG19, SqueezeNet
+from i2s.training.metrics import LEAST_FACES
 from i2s.training.presets import PRESETS
 from i2s.training.snapshot import start_from
 from i2s.training.trainer import Trainer
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         check_device(options.device)
         features = SqueezeNet(options.features)
         vgg = VGG19(options.vgg) if options.vgg else None
-        faces = load_faces(options.faces, preset.resolution)
+        faces = load_faces(options.faces, preset.resolution, LEAST_FACES)
         trainer = Trainer(preset, faces, features, options.run, options.device, options.seed, vgg)
         if options.start and trainer.state["total"] == 0:
             start_from(trainer, *options.start)
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"{options.preset} on {options.device}: {state['phase']}, {state['total'] / 1000:.0f} kimg so far")
         with stopped_by_signals(trainer) as received:
             trainer.train(options.minutes * 60, options.checkpoint_minutes * 60, say)
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:  # its name in every torch, and on every device
         print(f"{options.device} has too little memory for {options.preset}: free some of it.", file=sys.stderr)
         return DeviceError.exit_code
     except I2SError as error:

@@ -13,6 +13,9 @@ from torchvision.transforms.functional import gaussian_blur
 
 from i2s.training.dataset import to_range
 
+NEIGHBOURS = 3  # of precision and recall
+LEAST_FACES = 2 * (NEIGHBOURS + 1)  # half of them must have so many neighbours, too
+
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """|mean - mean'|^2 + tr(C + C' - 2 (C C')^1/2) of two samples of features [N, C], in float64."""
@@ -35,7 +38,7 @@ def halves_distance(features: Tensor, splits: int = 4, seed: int = 0) -> float:
     return sum(found) / splits
 
 
-def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
+def precision_recall(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> tuple[float, float]:
     """Share of fakes inside the real manifold, and of reals inside the fake one; features [N, C].
 
     The manifold of a sample is the union of balls around its points, each out to the k-th neighbour in the sample.

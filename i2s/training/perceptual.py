@@ -26,7 +26,7 @@ from i2s.errors import I2SError
 from i2s.files import write_atomically
 from i2s.perceptual.slim import SlimConfig, SlimNet, slim_bytes
 from i2s.training import pairs
-from i2s.training.checkpoint import adam_tensors, load_checkpoint, restore_adam, save_checkpoint
+from i2s.training.checkpoint import adam_tensors, fill, load_checkpoint, restore_adam, save_checkpoint
 from i2s.training.dataset import load_faces
 from i2s.training.teachers import Teachers
 
@@ -260,7 +260,7 @@ class Distillation:
             return
         tensors, state = found
         part = lambda name: {k.removeprefix(name): t for k, t in tensors.items() if k.startswith(name)}  # noqa: E731
-        self.student.load_state_dict(part("student."))
+        fill(self.student, part("student."), self.run)
         projection = part("projection.")
         self.projection = Projection([projection[f"axes{k}"] for k in range(4)], projection["units"])
         restore_adam(self.optimizer, part("adam."))
@@ -280,7 +280,9 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(max((torch.get_num_threads()) // 2, 1))  # for each of the two threads that work
     try:
         settings = DistillSettings(steps=options.steps)
-        run = Distillation(Teachers(options.teachers), load_faces(options.faces, 128), settings, options.run)
+        teachers = Teachers(options.teachers)
+        faces = load_faces(options.faces, 128, least=HELD_OUT_FACES + 2)
+        run = Distillation(teachers, faces, settings, options.run)
         student = run.train(say=lambda text: print(text, flush=True))
         write_atomically(options.out, slim_bytes(student, asdict(settings) | {"units": run.projection.units.tolist()}))
     except I2SError as error:

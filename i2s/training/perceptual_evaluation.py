@@ -16,6 +16,7 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
 from i2s.errors import I2SError
+from i2s.files import make_folder, write_atomically
 from i2s.images import contact_sheet, load_photos, to_uint8, write_image
 from i2s.losses import TAP_NAMES
 from i2s.perceptual.slim import load_slim, training_notes
@@ -153,30 +154,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=16, help="strengths of each distortion")
     options = parser.parse_args(arguments)
     try:
+        make_folder(options.out)
         student, teachers = load_slim(options.net), Teachers(options.teachers)
         units = torch.tensor(training_notes(options.net)["units"])
-        faces = load_faces(options.faces, 128)[-HELD_OUT_FACES:]
+        faces = load_faces(options.faces, 128, least=HELD_OUT_FACES)[-HELD_OUT_FACES:]
         photographs = pairs.photographs(pairs.HELD_OUT_PHOTOGRAPHS)
         sources = {
             "held-out faces": lambda n, size, rng: pairs.face_crops(faces, n, size, rng),
             "held-out textures": lambda n, size, rng: pairs.texture_crops(photographs, n, size, rng),
         }
         if options.photos:
-            files = sorted(p for p in options.photos.iterdir() if p.suffix.lower() in (".jpg", ".png"))
+            files = sorted(p for p in options.photos.glob("*") if p.suffix.lower() in (".jpg", ".png"))
             photos = torch.from_numpy(to_uint8(load_photos(files, 256))).permute(0, 3, 1, 2)
             sources["other photos"] = lambda n, size, rng: pairs.face_crops(photos, n, size, rng)
         found = judge(student, teachers, units, sources, options.count)
         table, (descent, shown) = correlations(found), descents(student, teachers, units, faces)
+        tables = f"{markdown(table)}\n\n{markdown(descent)}\n"
+        numbers = json.dumps({"ranks": table, "descent": descent}, indent=1)
+        write_atomically(options.out / "evaluation.json", numbers.encode())
+        write_atomically(options.out / "evaluation.md", tables.encode())
+        sheet, labels = zip(*ranked_sheet(found))
+        write_image(contact_sheet(sheet, labels=labels, columns=5), options.out / "ranked.png")
+        write_image(contact_sheet(shown, columns=6), options.out / "descent.png")
     except I2SError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "evaluation.json").write_text(json.dumps({"ranks": table, "descent": descent}, indent=1))
-    (options.out / "evaluation.md").write_text(f"{markdown(table)}\n\n{markdown(descent)}\n")
-    sheet, labels = zip(*ranked_sheet(found))
-    write_image(contact_sheet(sheet, labels=labels, columns=5), options.out / "ranked.png")
-    write_image(contact_sheet(shown, columns=6), options.out / "descent.png")
-    print((options.out / "evaluation.md").read_text())
+    print(tables)
     return 0
 
 

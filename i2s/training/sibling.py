@@ -19,14 +19,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from i2s.errors import I2SError
+from i2s.errors import I2SError, SettingsError
+from i2s.files import make_folder
 from i2s.generators import load_generator
 from i2s.generators.base import Generator
 from i2s.generators.layers import LRELU_GAIN
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.images import contact_sheet, write_image
 from i2s.metrics import psnr
-from i2s.training.checkpoint import load_checkpoint, save_checkpoint
+from i2s.training.checkpoint import fill, load_checkpoint, save_checkpoint
 from i2s.training.export import finish
 from i2s.training.features import VGG19, SqueezeNet
 from i2s.training.losses import reconstruction_loss
@@ -42,6 +43,8 @@ def sibling_of(teacher: Generator) -> StyleGAN1:
     StyleGAN2 multiplies by sqrt(2) after each leaky ReLU, StyleGAN1 inside the weights: with biases sqrt(2) times as
     large the two mappings are the same function. Noise is off, as in the teacher.
     """
+    if teacher.kind != "stylegan2":
+        raise SettingsError(f"The teacher is a {teacher.kind}: give a StyleGAN2.")
     c = teacher.config
     config = StyleGAN1Config(
         c.resolution, c.z_dim, c.w_dim, c.mapping_layers, c.w_dim, c.mapping_lr_mul, channels=c.channels
@@ -146,9 +149,11 @@ class Distillation:
         if found is None:
             return
         tensors, state = found
-        networks = {"s": self.student, "a": self.average} | ({"d": self.judge} if self.judge is not None else {})
+        networks = {"s": self.student, "a": self.average}
+        if self.judge is not None and any(name.startswith("d.") for name in tensors):  # else it has not judged yet
+            networks["d"] = self.judge
         for letter, network in networks.items():
-            network.load_state_dict({k[2:]: v for k, v in tensors.items() if k.startswith(letter + ".")})
+            fill(network, {k[2:]: v for k, v in tensors.items() if k.startswith(letter + ".")}, self.folder)
         self.images = state["images"]
         for network in (self.student, self.average):  # the teacher may have learned meanwhile
             network.mapping.load_state_dict(sibling_of(self.teacher).mapping.state_dict())
@@ -185,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         teacher = load_generator(str(options.teacher))
         vgg = VGG19(options.vgg) if options.vgg else None
-        options.run.mkdir(parents=True, exist_ok=True)
+        make_folder(options.run)
         run = Distillation(teacher, SqueezeNet(options.features), vgg, options.run)
         run.train(options.minutes * 60, report=lambda text: print(text, flush=True))
         if options.out:

@@ -43,12 +43,14 @@ def start_from(trainer: Trainer, path: str | Path, generator: str | Path, encode
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise WeightFileError(f"{path} is not a snapshot of a training run: give the file named *-training.")
-            state = json.loads(metadata["state"])
             tensors = {name: _full(file.get_tensor(name)) for name in file.keys()}
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise WeightFileError(f"{path} cannot be read ({error}): fetch it again.") from error
+        known = metadata.get("format") == FORMAT
+        state = {name: json.loads(metadata["state"])[name] for name in KEPT} if known else {}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise WeightFileError(f"{path} cannot be read ({reason}): fetch it again.") from error
+    if not known:
+        raise WeightFileError(f"{path} is not a snapshot of a training run: give one that `export --snapshot` wrote.")
     part = lambda letter: {k[2:]: v for k, v in tensors.items() if k.startswith(letter)}  # noqa: E731
     try:
         trainer.generator.load_state_dict(part("g."))

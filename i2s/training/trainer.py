@@ -336,8 +336,12 @@ class Trainer:
         return {"phase": phase, "kimg": self.state["images"] / 1000, "total_kimg": self.state["total"] / 1000}
 
     def _log(self, line: dict) -> None:
-        with open(self.folder / "log.jsonl", "a") as file:
-            file.write(json.dumps(line | {"time": round(time.time(), 1)}) + "\n")
+        path = self.folder / "log.jsonl"
+        try:
+            with open(path, "a") as file:
+                file.write(json.dumps(line | {"time": round(time.time(), 1)}) + "\n")
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written ({error.strerror or error}): free some space.") from error
 
     def _networks(self) -> dict[str, torch.nn.Module]:
         return {"g": self.generator, "average": self.average, "d": self.discriminator, "e": self.encoder}
@@ -359,6 +363,8 @@ class Trainer:
         if found is None:
             return False
         tensors, state = found
+        if not {"preset", "augment", "phase", "images", "total"} <= state.keys():
+            raise SettingsError(f"The checkpoint in {self.folder} is of another command: choose another folder.")
         self._check_same_networks(state.pop("preset"))
         augment = state.pop("augment")
         fresh, self.state = self.state, state

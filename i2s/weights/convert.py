@@ -21,9 +21,14 @@ def convert(src: str | Path, out: str | Path, half: bool = False) -> Path:
     if out.suffix != ".safetensors":
         raise OutputError(f"{out} does not end in .safetensors: choose a name that does, so that its format shows.")
     source = resolve(src)
-    if out.exists() and out.samefile(source):
+    generator = load_generator(source)  # first, so that a source that is not there is told as what it is
+    try:
+        same = out.exists() and out.samefile(source)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{out} cannot be written ({reason}): choose another name.") from error
+    if same:
         raise OutputError(f"{out} is the source itself: choose another name.")
-    generator = load_generator(source)
     notes = read_metadata(source) if container_of(source) == "safetensors" else {}
     if not notes:
         notes = {"name": source.stem, "source": source.name, "source_sha256": _sha256(source)}

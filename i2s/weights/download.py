@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from i2s.errors import DownloadError, OutputError, SettingsError
 from i2s.files import write_atomically
-from i2s.paths import cache_dir
+from i2s.paths import cache_dir, offline
 from i2s.weights.cache import CachedFile
 from i2s.weights.transfer import Transfer, TransferError
 
@@ -66,7 +66,7 @@ def fetch(
     """
     file = CachedFile(Path(cache or cache_dir()), filename, sha256.lower() if sha256 else None, say)
     here = file.is_here()
-    if not here and os.environ.get("I2S_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+    if not here and offline():
         raise DownloadError(f"{_state(file)} and I2S_OFFLINE forbids downloads: unset it, or {_by_hand(file, url)}.")
     if licence is not None:
         show_once(licence, file.cache, say)

@@ -176,7 +176,11 @@ def _note(name: str, value: torch.Tensor | np.ndarray | np.generic, report: Repo
     report.tensor_bytes += value.nbytes
     if report.tensor_bytes > report.size:
         return
-    finite = torch.isfinite(value).all() if isinstance(value, torch.Tensor) else np.isfinite(value).all()
+    try:
+        finite = torch.isfinite(value).all() if isinstance(value, torch.Tensor) else np.isfinite(value).all()
+    except (NotImplementedError, RuntimeError):  # numbers of 4 bits, which torch keeps but does not look at
+        report.problems.append(f"has {dtype} numbers, which no generator has, in {name}")
+        return
     if not finite:
         report.problems.append(f"has NaN or infinity in {name}")
 

@@ -273,3 +273,10 @@ def test_a_real_kill(tmp_path, generator):
     )
     assert seen[0] >= 3
     check_same(resumed, run(generator, targets(generator), **changes))
+
+
+def test_a_folder_is_no_checkpoint_and_is_said_before_the_search(tmp_path, generator):
+    seen = []
+    with pytest.raises(OutputError, match="folder"):
+        run(generator, targets(generator), checkpoint=tmp_path, checkpoint_every=4, callback=seen.append)
+    assert not seen

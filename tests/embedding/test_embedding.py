@@ -1,5 +1,9 @@
 """Embedding: the five steps as the paper has them, and the defects that other implementations have."""
 
+import os
+import subprocess
+import sys
+
 import hypothesis
 import hypothesis.strategies as st
 import pytest
@@ -218,3 +222,64 @@ def test_weights_scale_their_terms(weight):
     photos = targets(generator, 1)
     plain, scaled = run(generator, photos, steps=1), run(generator, photos, steps=1, mse_weight=weight)
     torch.testing.assert_close(scaled.history["mse"][0], weight * plain.history["mse"][0])
+
+
+def test_a_generator_by_path(tmp_path, generator):
+    from i2s.weights.native import save_generator
+
+    path = save_generator(generator, tmp_path / "own.safetensors", half=False)
+    by_path, loaded = run(path, targets(generator)), run(generator, targets(generator))
+    assert torch.equal(by_path.w_plus, loaded.w_plus)
+
+
+def test_control_c_before_the_first_image_is_control_c(generator, monkeypatch):
+    def slow(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("i2s.embedding.run.initial_code", slow)
+    with pytest.raises(KeyboardInterrupt):
+        run(generator, targets(generator))
+
+
+def test_a_start_of_plain_numbers(tmp_path, generator):
+    start = torch.randn(generator.w_dim)
+    expected = run(generator, targets(generator), start=start)
+    for given in (start.tolist(), start.numpy()):
+        result = run(generator, targets(generator), start=given, checkpoint=tmp_path / "c", checkpoint_every=5)
+        torch.testing.assert_close(result.w_plus, expected.w_plus)
+
+
+@pytest.mark.parametrize("preset", ["fast", "image2stylegan"])
+def test_in_float64_the_perceptual_network_is_too(preset):
+    generator = tiny_generator().double()
+    result = run(generator, targets(generator), preset=preset, perceptual="slim", steps=2)
+    assert result.w_plus.dtype == torch.float64 and result.history["conv1_1"].dtype == torch.float64
+
+
+def test_feature_maps_that_a_network_lacks_are_said(generator):
+    taps = ("conv1_1", "conv1_2", "conv2_2", "conv3_3")
+    with pytest.warns(UserWarning, match="slim network has no feature maps.*conv3_3"):
+        result = run(generator, targets(generator), perceptual="slim", taps=taps, steps=1)
+    assert "conv4_2" in result.history and len(result.notices) == 1
+    assert not run(generator, targets(generator), perceptual="slim", steps=1).notices
+
+
+def test_errors_are_themselves_in_a_torch_without_the_newer_name(generator, monkeypatch):
+    """Before 2.5 the memory's error had the name `torch.cuda.OutOfMemoryError` alone."""
+    monkeypatch.delattr(torch, "OutOfMemoryError", raising=False)
+    with pytest.raises(LatentError):
+        run(generator, targets(generator), start=torch.zeros(5))
+
+
+def test_a_torch_that_cannot_say_whether_it_compiles():
+    """torch 2.2, the oldest that is allowed, has no `torch.compiler.is_compiling`."""
+    code = """
+import torch
+del torch.compiler.is_compiling
+from helpers import TinyEye, targets, tiny_generator
+from i2s.embedding import embed
+generator = tiny_generator()
+embed(targets(generator), generator, steps=1, perceptual=TinyEye(), progress=False)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), "tests"])}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -4,9 +4,11 @@ import pytest
 import torch
 from helpers import TinyEye, targets, tiny_generator
 
+from i2s.degradations import half_mask
 from i2s.embedding import embed, initial_code, preset_settings
 from i2s.embedding.lbfgs import LBFGS
 from i2s.embedding.metric import inverse_metric, sensitivity
+from i2s.generators import load_generator
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.losses import ImageLoss, Masked, PixelMSE, Sum
 
@@ -172,3 +174,25 @@ def test_auto_starts_at_the_mean_where_the_encoder_is_not_the_generators():
     generator = tiny_generator()
     code = initial_code(generator, preset_settings("fast"), 2)
     assert torch.equal(code, generator.w_mean.expand_as(code))
+
+
+def test_the_metric_of_one_term_with_two_masks():
+    """Without their masks both report one name."""
+    left, right = (Masked(PixelMSE(), half_mask(16, side), f"{side} ") for side in ("left", "right"))
+    generator = tiny_generator()
+    both, twice = (inverse_metric(generator, loss) for loss in (Sum(left, right), Sum(PixelMSE(2.0))))
+    torch.testing.assert_close(both, twice)
+    result = embed(targets(generator), generator, preset="fast", steps=2, loss=Sum(left, right), progress=False)
+    assert set(result.history) == {"left mse", "right mse"}
+
+
+def test_the_metric_in_half_precision():
+    """float16 has three more bits than bfloat16: it is the better one, where its small numbers do not vanish."""
+    generator = load_generator()
+    loss = Sum(PixelMSE((64 / 1024) ** 4))  # the gradients of its root are as small as at 1024 px
+    exact, errors = sensitivity(generator, loss, 4, 0), {}
+    for dtype in (torch.float16, torch.bfloat16):
+        generator.synthesis.dtype = dtype
+        difference = sensitivity(generator, loss, 4, 0) - exact
+        errors[dtype] = difference.flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)  # of each row
+    assert (errors[torch.float16] < errors[torch.bfloat16]).all()

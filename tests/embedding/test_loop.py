@@ -239,3 +239,23 @@ def test_no_line_of_the_package_assumes_a_gpu_or_an_old_pillow():
     for path in Path(i2s.__file__).parent.rglob("*.py"):
         text = path.read_text()
         assert not [word for word in gone if word in text], path
+
+
+def test_snapshots_of_a_budget_are_of_all_stages(generator):
+    """Spread evenly over the seconds, as they are over the steps where those are planned."""
+    seen = []
+    result = run(
+        generator,
+        targets(generator),
+        steps=None,
+        budget=2.0,
+        snapshots=9,
+        noise=NoiseSettings("after", learning_rate=0.1),
+        callback=seen.append,
+    )
+    first_of_noise = next(step.step for step in seen if step.stage == "noise")
+    later = [step for step in result.snapshot_steps if step > first_of_noise]
+    assert len(later) >= 3 and len(result.snapshot_steps) <= 10
+    # planned steps are estimated from the share of the seconds that are over, of which a new stage has used none yet
+    noise = [step for step in seen if step.stage == "noise"]
+    assert all(step.steps < 10 * result.steps for step in noise)

@@ -8,10 +8,11 @@ import pytest
 import torch
 from helpers import TinyEye, targets, tiny_generator
 
+from i2s.degradations import Grey, half_mask
 from i2s.embedding import NoiseSettings, TuningSettings, embed
 from i2s.embedding.noise_maps import shows_noise
-from i2s.errors import LatentError
-from i2s.losses import PixelMSE, Sum
+from i2s.errors import LatentError, SettingsError
+from i2s.losses import Degraded, Masked, PixelMSE, Sum
 from i2s.losses.term import check_weight
 from i2s.results import EmbedResult
 
@@ -193,3 +194,38 @@ def test_each_preset_runs_and_says_what_it_lacks(generator, preset, monkeypatch,
     assert [str(w.message) for w in caught if w.category is UserWarning] == result.notices
     assert ("p_norm" in result.history) == (preset == "ii2s") and "conv4_2" in result.history
     assert ("mse" in result.history) == (preset in ("ii2s", "image2stylegan++"))
+
+
+def test_the_film_of_a_tuned_photo_is_that_of_the_photo_alone(generator):
+    """Photos are tuned one after the other, over the same steps."""
+    photos = targets(generator, 3)
+    settings = {"space": "w", "steps": 4, "tuning": TuningSettings(8, 1e-2), "snapshots": 13}
+    together = run(generator, photos, **settings)
+    for k in range(3):
+        alone, ours = run(generator, photos[k : k + 1], **settings), together.select(k)
+        assert ours.snapshot_steps == alone.snapshot_steps == list(range(13))
+        assert (ours.frames.int() - alone.frames.int()).abs().max() <= 1
+
+
+def test_the_film_ends_with_the_image_where_tuning_broke(generator):
+    class Breaks(TinyEye):
+        calls = 0
+
+        def features(self, images):
+            self.calls += 1
+            return [f * (float("nan") if self.calls == 20 else 1) for f in super().features(images)]
+
+    settings = {"space": "w", "tuning": TuningSettings(10, 1e-2), "snapshots": 23}
+    result = run(generator, targets(generator, 1), perceptual=Breaks(), **settings)
+    assert "finite" in result.stopped
+    shown = (result.image.clamp(-1, 1) * 127.5 + 127.5).round()
+    assert (result.frames[-1] - shown).abs().max() <= 1
+    assert (result.frames[-2] - shown).abs().max() <= 1  # after its last step nothing changes
+
+
+@pytest.mark.parametrize("wrap", [lambda x: Masked(x, half_mask(16)), lambda x: Degraded(x, Grey())])
+def test_tuning_refuses_a_loss_whose_mask_the_pixels_would_not_know(generator, wrap):
+    seen = []
+    with pytest.raises(SettingsError, match="embed\\(mask"):
+        run(generator, targets(generator), loss=wrap(PixelMSE()), tuning=TuningSettings(2), callback=seen.append)
+    assert not seen  # before the search, not after it

@@ -1,5 +1,8 @@
 """Drawing by a recording, as on CUDA: where it draws the same and is faster, and without a word where it is not."""
 
+import gc
+import weakref
+from contextlib import contextmanager
 from itertools import accumulate, count
 from types import SimpleNamespace
 
@@ -33,6 +36,9 @@ class Slow:
     def __init__(self, generator, clock):
         self.generator, self.clock, self.device = generator, clock, generator.device
         self.draws = 0
+
+    def modules(self):
+        return self.generator.modules()
 
     def synthesis(self, *arguments):
         self.draws += 1
@@ -118,6 +124,53 @@ def test_what_cannot_be_recorded_is_drawn_as_ever(generator, error, recwarn, cap
     assert len(tries) == 1  # not again at each draw
     torch.testing.assert_close(found, expected(generator), rtol=0, atol=0)
     assert not recwarn.list and capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kept", ["image", "gradient"])
+def test_a_recording_that_does_not_look_at_its_codes_is_not_used(generator, clock, kept):
+    """It draws right what it was made of, and the gradient of that is right, or there is none."""
+
+    def record(draw, samples):
+        image, nothing = draw(*samples).detach(), torch.zeros(1, requires_grad=True)
+
+        def play(w_plus):
+            clock.now += 0.5
+            fresh = generator.synthesis(w_plus)
+            return image + (fresh - fresh.detach()) if kept == "image" else fresh.detach() + nothing
+
+        return play
+
+    found = draw_often(Replay(Slow(generator, clock), record), generator)
+    torch.testing.assert_close(found, expected(generator), rtol=0, atol=0)
+
+
+def test_what_a_recording_reads_is_kept(clock):
+    """A layer asked for another precision drops its weights; a CUDA graph goes on to read them where they were."""
+    generator = tiny_generator()
+    draw = Replay(Slow(generator, clock), Recorder(generator, clock))
+    draw_often(draw, generator)
+    read = [weakref.ref(layer._frozen.weight) for block in generator.synthesis.blocks for layer in block.layers()]
+    generator.synthesis(codes(generator), dtype=torch.bfloat16)
+    gc.collect()
+    assert draw.recording is not None and all(weight() is not None for weight in read)
+    draw_often(draw, generator, 2, times=1)  # of another size
+    generator.synthesis(codes(generator))
+    gc.collect()
+    assert all(weight() is None for weight in read)
+
+
+def test_the_device_of_the_codes_is_recorded_not_the_current_one(monkeypatch):
+    current = []
+
+    @contextmanager
+    def device(wanted):
+        current.append(wanted)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", lambda *_, **__: list(current))
+    assert replay.cuda_graph(None, [torch.zeros(1, device="meta")]) == [torch.device("meta")]
 
 
 def test_another_number_of_photos_is_recorded_anew(generator, clock):

@@ -6,8 +6,9 @@ from helpers import TinyEye, targets, tiny_generator
 from PIL import Image
 
 from i2s.degradations import Blur, Compose, Downsample, Grey, Inpaint, half_mask
-from i2s.embedding import TASKS, EmbedSettings, degradation_for, embed, load_mask
+from i2s.embedding import TASKS, EmbedSettings, degradation_for, embed, full_size, load_mask
 from i2s.errors import SettingsError
+from i2s.images import to_pil
 from i2s.losses import Masked, PixelMSE
 
 
@@ -64,7 +65,12 @@ def test_masks_of_each_photo_stay_with_it_when_photos_leave(generator):
             torch.testing.assert_close(alone.w_plus[0], together.w_plus[k], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("hiding", [Grey(), Inpaint(half_mask(16)), Compose((Downsample(16), Grey()))], ids=repr)
+NESTED = Compose((Downsample(16), Compose((Grey(),))))
+
+
+@pytest.mark.parametrize(
+    "hiding", [Grey(), Inpaint(half_mask(16)), Compose((Downsample(16), Grey())), NESTED], ids=repr
+)
 def test_what_is_hidden_is_held_near_the_generators_own_codes(generator, hiding):
     photos = targets(generator, 1)
 
@@ -145,3 +151,21 @@ def test_tasks_by_name():
 def test_wrong_tasks_are_one_sentence(task):
     with pytest.raises(SettingsError):
         degradation_for(task, 64)
+
+
+def test_inpainting_takes_no_value():
+    with pytest.raises(SettingsError, match="takes no value"):
+        degradation_for("inpainting:5", 64, half_mask(64))
+
+
+def test_at_full_size_the_mask_is_as_sharp_as_the_photo(tmp_path):
+    """What is hidden, such as a stain, does not show through at its edge; what is known is not touched."""
+    hidden = Image.new("L", (256, 256), 255)
+    hidden.paste(0, (70, 70, 150, 150))
+    hidden.save(tmp_path / "mask.png")
+    photo = torch.full((1, 3, 256, 256), -1.0)
+    photo[..., 70:150, 70:150] = 1.0  # the stain
+    whole = full_size(torch.zeros(3, 16, 16), to_pil(photo), "inpainting", tmp_path / "mask.png")
+    assert whole[..., 70:150, 70:150].abs().max() < 0.01
+    whole[..., 70:150, 70:150] = photo[..., 70:150, 70:150]
+    assert torch.equal(whole, photo)

@@ -229,6 +229,13 @@ def test_load_generator_refuses(tmp_path):
         load_generator(tmp_path / "none.safetensors")
     with pytest.raises(WeightFileError, match="does not exist"):
         load_generator("none.pkl")
+    with pytest.raises(WeightFileError, match="give the whole path"):
+        load_generator("~nobody-is-called-so/g.pkl")
+    with pytest.raises(SettingsError, match="No generator is called"):
+        load_generator("x" * 300)  # longer than any file's name
+    for thing in (None, 5, b"faces-64"):
+        with pytest.raises(SettingsError, match="is no generator: give a name"):
+            load_generator(thing)
 
 
 def test_names_and_paths(tmp_path, monkeypatch):

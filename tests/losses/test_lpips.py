@@ -180,3 +180,11 @@ def test_settings_out_of_range():
             make()
     with pytest.raises(SettingsError, match="32 px"):
         LPIPS(SmallLPIPS()).prepare(pictures(1, 24))
+
+
+def test_photos_in_float64_are_compared_in_float64():
+    """As in a search by a generator in float64."""
+    photos = torch.rand(2, 3, 32, 32, dtype=torch.float64) * 2 - 1
+    term = LPIPS(random_lpips("squeeze"))
+    value = term(photos.flip(3), term.prepare(photos))["lpips"]
+    assert value.dtype == torch.float64

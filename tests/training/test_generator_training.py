@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from tiny_run import BATCH, TINY, quiet, tensors_of, trainer
 
-from i2s.errors import SettingsError, WeightFileError
+from i2s.errors import OutputError, SettingsError, WeightFileError
+from i2s.training.checkpoint import save_checkpoint
 from i2s.training.export import read_run
 from i2s.training.presets import PRESETS, Preset
 from i2s.training.trainer import BEST
@@ -229,6 +230,22 @@ def test_a_broken_checkpoint_is_said_to_be_broken(tmp_path):
     piece.unlink()
     with pytest.raises(WeightFileError, match="checkpoint-000001"):
         trainer(tmp_path)
+
+
+def test_a_checkpoint_of_another_command_is_refused(tmp_path):
+    save_checkpoint(tmp_path, {"s.weight": torch.zeros(1)}, {"images": 32})  # as a sibling's
+    with pytest.raises(SettingsError, match="of another command: choose another folder"):
+        trainer(tmp_path)
+
+
+def test_a_log_that_cannot_be_written_is_one_sentence_and_the_checkpoint_stands(tmp_path):
+    """As on a full disk."""
+    run = trainer(tmp_path, autoencode=0.0, mapping_steps=0)
+    run.save()
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(OutputError, match="log.jsonl cannot be written"):
+        run.train(60, report=quiet)
+    assert trainer(tmp_path, autoencode=0.0, mapping_steps=0).state["total"] == 0
 
 
 def test_the_adversarial_phase_has_its_own_rate_also_after_a_resume(tmp_path):

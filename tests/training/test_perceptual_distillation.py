@@ -9,6 +9,7 @@ from torch import nn
 from i2s.errors import WeightFileError
 from i2s.perceptual.slim import load_slim, training_notes
 from i2s.training import pairs
+from i2s.training.checkpoint import save_checkpoint
 from i2s.training.dataset import load_faces
 from i2s.training.perceptual import (
     HELD_OUT_FACES,
@@ -202,6 +203,12 @@ def test_missing_teachers_are_one_sentence(tmp_path, capsys):
     arguments = ["--teachers", str(tmp_path), "--faces", "f.zip", "--out", str(tmp_path / "o")]
     assert main(arguments) == WeightFileError.exit_code
     assert "does not hold the weights of VGG-19" in capsys.readouterr().err and not (tmp_path / "o").exists()
+
+
+def test_a_run_of_other_networks_is_refused(tmp_path, faces):
+    save_checkpoint(tmp_path, {"s.weight": torch.zeros(1)}, {"images": 32})
+    with pytest.raises(WeightFileError, match="holds other networks than the SlimNet of this run"):
+        Distillation(None, faces, DistillSettings(), tmp_path)
 
 
 # ---- what came of it, with the reference material -------------------------------------------------------------------

@@ -143,8 +143,12 @@ def test_a_snapshot_is_in_half_precision_and_holds_two_networks(shipped):
 def test_another_preset_a_broken_and_a_foreign_file_are_refused(tmp_path, vgg_file, shipped):
     _, _, files = shipped
     other = make(tmp_path / "a", vgg_file)
-    with pytest.raises(WeightFileError, match="snapshot"):
+    with pytest.raises(WeightFileError, match=r"^\S+ is not a snapshot of a training run: give one"):
         start_from(other, files[1], files[1], files[2])
+    lacking = tmp_path / "lacking"
+    save_file({"g.a": torch.zeros(1)}, lacking, {"format": "i2s-training-snapshot", "state": "[]"})
+    with pytest.raises(WeightFileError, match="again"):
+        start_from(other, lacking, files[1], files[2])
     broken = tmp_path / "broken"
     broken.write_bytes(files[0].read_bytes()[:1000])
     with pytest.raises(WeightFileError, match="again"):

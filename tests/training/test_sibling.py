@@ -5,7 +5,10 @@ import torch
 from helpers import tiny_generator
 from tiny_run import Eye, quiet
 
+from i2s.errors import SettingsError, WeightFileError
 from i2s.generators import load_generator
+from i2s.training import sibling
+from i2s.training.checkpoint import save_checkpoint
 from i2s.training.export import finish
 from i2s.training.sibling import Distillation, closeness, sibling_of
 from i2s.weights.native import save_generator
@@ -68,3 +71,45 @@ def test_what_ships_is_a_stylegan1_that_loads(teacher, tmp_path):
     file = save_generator(finish(run.average, samples=1000), tmp_path / "sibling.safetensors")
     loaded = load_generator(str(file))
     assert loaded.kind == "stylegan1" and loaded.num_ws == 2 * len(loaded.config.channels)
+
+
+def test_a_judge_may_join_a_run_that_began_without_one(teacher, tmp_path, monkeypatch):
+    run = Distillation(teacher, Eye(), None, tmp_path, batch=8, dtype=None)
+    run.train(0.1, report=quiet)
+    monkeypatch.setattr(sibling, "ProjectedDiscriminator", lambda vgg, resolution: Judge())
+    joined = Distillation(teacher, Eye(), "a VGG", tmp_path, batch=8, dtype=None)
+    assert joined.images == run.images
+    with torch.no_grad():
+        joined.judge.weight.fill_(7.0)
+    joined.save()
+    again = Distillation(teacher, Eye(), "a VGG", tmp_path, batch=8, dtype=None)
+    assert again.judge.weight.tolist() == [7.0]
+
+
+class Judge(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def trained(self):
+        return [self.weight]
+
+
+def test_a_teacher_of_another_kind_is_refused(teacher):
+    with pytest.raises(SettingsError, match="The teacher is a stylegan1: give a StyleGAN2"):
+        sibling_of(sibling_of(teacher))
+
+
+def test_a_run_of_other_networks_is_refused(teacher, tmp_path):
+    save_checkpoint(tmp_path, {"g.weight": torch.zeros(1)}, {"images": 32})
+    with pytest.raises(WeightFileError, match="holds other networks than the StyleGAN1 of this run"):
+        Distillation(teacher, Eye(), None, tmp_path, batch=8, dtype=None)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(teacher, tmp_path, capsys):
+    (tmp_path / "file").write_bytes(b"old")
+    file = save_generator(teacher, tmp_path / "teacher.safetensors")
+    arguments = ["--teacher", str(file), "--features", "none", "--run", str(tmp_path / "file")]
+    assert sibling.main(arguments) == 7
+    error = capsys.readouterr().err.strip()
+    assert "cannot be the folder of results" in error and "\n" not in error

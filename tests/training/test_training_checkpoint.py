@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from i2s.errors import OutputError
+from i2s.errors import OutputError, WeightFileError
 from i2s.training import checkpoint
 from i2s.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -100,9 +100,34 @@ def test_a_full_disk_keeps_the_one_before_and_says_so(tmp_path, monkeypatch):
     save_checkpoint(tmp_path, state_of(1), {"n": 1})
 
     def full(piece, path):
+        path.write_bytes(b"half of it")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(OutputError, match="No space left"):
         save_checkpoint(tmp_path, state_of(2), {"n": 2})
     assert load_checkpoint(tmp_path)[1] == {"n": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-000001"]  # nothing half-written keeps the disk full
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"pieces": 1, "state": []}', "{", ""])
+def test_a_state_that_is_no_table_is_a_damaged_checkpoint(tmp_path, text):
+    path = save_checkpoint(tmp_path, state_of(1), {"n": 1})
+    (path / "state.json").write_text(text)
+    with pytest.raises(WeightFileError, match="checkpoint-000001 is damaged"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_is_on_the_disk_before_the_one_before_it_goes(tmp_path, monkeypatch):
+    """A power cut after the rename may otherwise leave a new one of empty files, and no old one."""
+    older = save_checkpoint(tmp_path, state_of(1), {"n": 1})
+    synced, fsync = [], os.fsync
+
+    def watch(handle):
+        assert older.is_dir()
+        synced.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    newer = save_checkpoint(tmp_path, state_of(2), {"n": 2})
+    assert {file.stat().st_ino for file in newer.iterdir()} <= set(synced) and not older.exists()

@@ -74,6 +74,12 @@ def test_a_wrong_argument_is_one_sentence_and_an_exit_code(files, tmp_path, pres
     assert words in error and error.endswith(".") and "\n" not in error and "Traceback" not in error
 
 
+def test_errors_are_told_with_a_torch_that_does_not_know_running_out_of_memory(files, tmp_path, preset, monkeypatch):
+    """Before torch 2.5 the class was torch.cuda's alone; it is looked for when anything goes wrong."""
+    monkeypatch.delattr(torch, "OutOfMemoryError", raising=False)
+    assert command(files, tmp_path / "run", faces="missing.zip") == 3
+
+
 def test_a_preset_that_does_not_exist_lists_those_that_do(files, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         command(files, tmp_path, preset="cpu-65")

@@ -84,6 +84,17 @@ def test_a_damaged_zip_is_said_to_be_one(tmp_path):
     path.write_bytes(data[:-30])
     with pytest.raises(ImageError, match="not a zip"):
         load_faces(path, 16)
+    whole = zipped(tmp_path / "f.zip", {"a.png": png((1, 2, 3))}).read_bytes()
+    path.write_bytes(whole.replace(b"PK\x01\x02", b"PK\0\0"))  # its list of files
+    with pytest.raises(ImageError, match="f.zip is a damaged zip"):
+        load_faces(path, 16)
+
+
+def test_too_few_faces_are_refused_before_hours_are_spent_on_them(tmp_path):
+    path = zipped(tmp_path / "f.zip", {"a.png": png((1, 2, 3)), "b.png": png((1, 2, 3))})
+    assert len(load_faces(path, 16)) == 2
+    with pytest.raises(ImageError, match="f.zip holds 2 pictures, but at least 3 are needed"):
+        load_faces(path, 16, least=3)
 
 
 def test_batches_repeat_with_their_generator_and_go_on_from_its_state():

@@ -17,6 +17,7 @@ from i2s.errors import ImageError, OutputError, SettingsError, WeightFileError
 from i2s.generators import load_generator
 from i2s.latents import latent_statistics, to_p
 from i2s.training import curves, evaluate, export, sheets
+from i2s.training.checkpoint import save_checkpoint
 from i2s.training.dataset import to_range
 from i2s.training.discriminator import Encoder
 from i2s.training.warm_start import before_activation
@@ -97,6 +98,9 @@ def test_an_export_without_a_run_is_one_sentence(tmp_path, capsys):
     assert "no checkpoint" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         export.main(["--run", str(tmp_path), "--out", "g.safetensors", "--text", "licence"])
+    save_checkpoint(tmp_path, {"s.weight": torch.zeros(1)}, {"images": 32})  # as a sibling's
+    assert export.main(["--run", str(tmp_path), "--out", str(tmp_path / "g.safetensors")]) == 2
+    assert "of another command" in capsys.readouterr().err and not (tmp_path / "g.safetensors").exists()
     for spread in ("0", "-1", "3", "nan"):
         with pytest.raises(SystemExit):
             export.main(["--run", str(tmp_path), "--out", "g.safetensors", "--spread", spread])
@@ -291,3 +295,9 @@ def test_a_wrong_argument_is_one_sentence_and_an_exit_code(files, tmp_path, caps
     assert command(files, out, *wrong.pop("more", ()), **wrong) == code
     error = capsys.readouterr().err.strip()
     assert error and "\n" not in error and "Traceback" not in error
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(files, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: pytest.fail("measured for minutes, and then lost it"))
+    assert command(files, files / "faces.zip") == 7
+    assert "cannot be the folder of results" in capsys.readouterr().err

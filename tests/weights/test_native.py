@@ -206,6 +206,11 @@ def test_convert_refuses(tmp_path, shared):
         convert(tmp_path / "none.pkl", tmp_path / "b.safetensors")
     with pytest.raises(WeightFileError, match="holds NaN"):
         convert(shared / "fixtures" / "evil" / "bad-nan.pkl", tmp_path / "b.safetensors")
+    with pytest.raises(WeightFileError, match="does not exist"):  # whatever is at the other end
+        convert(tmp_path / "none.pkl", source)
+    for name in ("x" * 300, "a\0b"):
+        with pytest.raises(OutputError, match="choose another"):
+            convert(source, tmp_path / f"{name}.safetensors")
     assert source.read_bytes() == before and list(tmp_path.iterdir()) == [source]
 
 

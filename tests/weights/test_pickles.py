@@ -1,6 +1,7 @@
 """The restricted reader on good files: it gives what Python's own reader would, as inert data."""
 
 import io
+import json
 import pickle
 import zipfile
 
@@ -248,6 +249,14 @@ def test_a_report_lists_so_many_names_and_no_more(tmp_path):
     (tmp_path / "a.pkl").write_bytes(makers.program(makers.group(*calls)))
     report = inspect_file(tmp_path / "a.pkl")
     assert len(report.globals) == 200 and "more than 200 names" in report.problems[-1]
+
+
+def test_a_report_on_numbers_that_torch_cannot_look_at(tmp_path):
+    """Safetensors knows numbers of 4 bits; the installed torch may read them, or not."""
+    header = json.dumps({"a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
+    report = inspect_file(tmp_path / "a.safetensors")
+    assert report.exit_code == WeightFileError.exit_code and len(report.problems) == 1
 
 
 def test_a_report_on_what_is_no_weight_file(tmp_path):
