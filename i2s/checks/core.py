@@ -4,6 +4,7 @@ A check is a function `check_x(answer)`. It looks at shape, dtype, range, known 
 order, so that the first thing said is the first thing to mend. It raises `CheckFailed`, or prints that all is right.
 """
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -78,6 +79,12 @@ def expect_choice(answer, right: str, wrong: dict[str, str]) -> None:
     """`answer` is the choice `right`; for each wrong one CheckFailed says why it is wrong."""
     choices = ", ".join(repr(name) for name in sorted([right, *wrong]))
     expect(isinstance(answer, str) and bool(answer.strip()), f"there is no answer yet: choose one of {choices}.")
-    found = {name.lower(): name for name in (right, *wrong)}.get(answer.strip().lower())
+    plain = answer.lower().strip(" \"'`().")
+    found = {name.lower(): name for name in (right, *wrong)}.get(plain)
     expect(found is not None, f"{answer!r} is not one of the choices {choices}.")
     expect(found == right, f"{answer!r}: {wrong.get(found, '')}")
+
+
+def mentions(text: str, *stems: str) -> bool:
+    """Whether a word of `text` begins with one of the stems, which are lower case: "ask" is in asked, not in task."""
+    return re.search(r"\b(?:" + "|".join(stems) + ")", text.lower()) is not None

@@ -2,7 +2,7 @@
 
 import torch
 
-from i2s.checks.core import close, expect, expect_choice, expect_tensor, passed
+from i2s.checks.core import close, expect, expect_choice, expect_tensor, mentions, passed
 
 
 def check_scaled_z(prediction) -> None:
@@ -40,6 +40,8 @@ def check_adain(adain) -> None:
         "itself, dim=(2, 3), before scaling, and add the shift last.",
     )
     spread = y.var(dim=(2, 3), unbiased=False).sqrt()
+    if close(spread, 1 + scale, 1e-3, 1e-4):
+        expect(False, "1 was added to the scale: here `scale` is y_s itself, not its difference from 1.")
     expect(
         close(spread, scale, 1e-3, 1e-4),
         "each map should have the style's scale as its spread: divide by the root of the variance (the mean of the "
@@ -64,15 +66,20 @@ def check_scaled_style(cause) -> None:
 
 
 class _Rows:
-    """A generator whose image says which rows were used: row k adds k + 1 to the red channel."""
+    """A generator whose image says which rows were used: row k moves the mean colour by a length of k + 1.
+
+    All rows together add 10 more, so that it counts from which code one starts. The step has a part in red and one in
+    blue, of other signs; green is a pattern of mean 0, so that the mean colour is not the colour of the pixels.
+    """
 
     num_ws = 4
 
     def synthesis(self, w_plus):
-        weights = torch.arange(1.0, self.num_ws + 1)
-        red = (w_plus.mean(dim=2) * weights).sum(dim=1)  # [N]
+        strength = w_plus.mean(dim=2)  # [N, 4]
+        step = (strength * torch.arange(1.0, self.num_ws + 1)).sum(dim=1) + 10 * strength.prod(dim=1)  # [N]
         image = torch.zeros(len(w_plus), 3, 8, 8)
-        image[:, 0] = red[:, None, None]
+        image[:, 0], image[:, 2] = -0.6 * step[:, None, None], 0.8 * step[:, None, None]
+        image[:, 1, :, ::2], image[:, 1, :, 1::2] = step[:, None, None], -step[:, None, None]
         return image
 
 
@@ -81,12 +88,18 @@ def check_colour_changes(colour_changes) -> None:
     a, b = torch.zeros(1, 4, 2), torch.ones(1, 4, 2)
     found = expect_tensor(colour_changes(_Rows(), a, b), "colour_changes(...)", (4,), low=0.0,
                           hint="One number for each row: torch.stack the lengths.")  # fmt: skip
-    if close(found, torch.tensor([10.0, 9.0, 7.0, 4.0])):
+    if close(found, torch.tensor([20.0, 9.0, 7.0, 4.0])):
         expect(False, "the rows from k on were replaced: layers=[k] replaces row k alone.")
-    if close(found, torch.tensor([1.0, 3.0, 6.0, 10.0])):
+    if close(found, torch.tensor([1.0, 3.0, 6.0, 20.0])):
         expect(False, "the rows up to k were replaced: start from a each time.")
     if close(found, torch.tensor([9.0, 8.0, 7.0, 6.0])):
         expect(False, "all rows but k were replaced: content is a, style is b.")
+    if close(found, torch.tensor([11.0, 12.0, 13.0, 14.0])):
+        expect(False, "b was changed by rows of a: start from a, and take row k from b.")
+    if close(found, 1.4 * torch.tensor([1.0, 2.0, 3.0, 4.0])):
+        expect(False, "the three differences were added up: the length is the root of their summed squares, norm().")
+    if close(found, 2**0.5 * torch.tensor([1.0, 2.0, 3.0, 4.0])):
+        expect(False, "this is how far the pixels move: average each image over dim=(2, 3) first, then compare.")
     if close(found, torch.tensor([1.0, 4.0, 9.0, 16.0])):
         expect(False, "these are squares: the distance is the length of the difference, its norm().")
     expect(
@@ -115,9 +128,10 @@ def check_truncation_words(answer) -> None:
     """Exercise 1.6: why truncation looks better, and what it costs. Looks for both sides only."""
     long_enough = isinstance(answer, str) and len(answer.split()) >= 12
     expect(long_enough, "write two or three sentences into the string `answer`.")
-    words = answer.lower()
-    why = ("mean", "centre", "center", "average", "seen", "often", "dense", "training")
-    price = ("variety", "divers", "different", "same", "alike", "similar", "unusual", "rare", "lost", "fewer")
-    expect(any(word in words for word in why), "say where good faces are: what has the training seen near the mean?")
-    expect(any(word in words for word in price), "say what is lost: what do all faces become when psi goes to 0?")
+    why = ("mean", "cent(re|er)", "averag", "seen", "saw", "often", "dens", "train", "learn", "practi", "common")
+    why += ("typical", "usual", "ordinary", "frequent", "familiar", "likely", "known")
+    price = ("vari", "vary", "divers", "differ", "same", "alike", "similar", "identical", "uniform", "unusual", "rare")
+    price += ("extreme", "individual", "lost", "lose", "fewer", "resembl")
+    expect(mentions(answer, *why), "say where good faces are: what has the training seen near the mean?")
+    expect(mentions(answer, *price), "say what is lost: what do all faces become when psi goes to 0?")
     passed("both sides are there; compare with the solution.")

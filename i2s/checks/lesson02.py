@@ -5,16 +5,18 @@ import re
 import torch
 from torch import Tensor
 
-from i2s.checks.core import close, expect, expect_choice, expect_tensor, passed
+from i2s.checks.core import close, expect, expect_choice, expect_tensor, mentions, passed
 from i2s.latents import LatentStatistics
 
 
 def check_numbers_in_w_plus(official, ours, generator) -> None:
     """Exercise 2.1: how many numbers a code in W+ has."""
     expect(official is not None and ours is not None, "`official` and `ours` need a value each.")
+    numbers = all(isinstance(number, (int, float)) for number in (official, ours))
+    expect(numbers, "set `official` and `ours` to numbers, without quotation marks.")
     expect(official != 512, "512 is one row: in W+ each of the 18 layers has a row of its own.")
     expect(official != 18 + 512, "the rows are not added: a table of 18 rows and 512 columns has their product.")
-    expect(official == 18 * 512, f"`official` is {official}, but 18 layers with 512 numbers each make 9216.")
+    expect(official == 18 * 512, f"`official` is {official}: how many numbers has a table of 18 rows and 512 columns?")
     wanted = generator.num_ws * generator.w_dim
     expect(ours != official, "`ours` is that of the official network: compute it from generator.num_ws and w_dim.")
     expect(ours == wanted, f"`ours` is {ours}: multiply generator.num_ws by generator.w_dim.")
@@ -144,13 +146,25 @@ def check_choice_of_space(answer) -> None:
     expect(
         isinstance(answer, str) and len(answer.split()) >= 15, "write two or three sentences into the string `answer`."
     )
-    words = answer.lower()
+    words = re.sub(r"\bw[ _-]?plus\b", "w+", answer.lower())
     expect("w+" in words, "say for which purpose you choose W+.")
-    expect(re.search(r"\bw\b(?!\+)", words) is not None, "say for which purpose you choose W.")
-    near = ("close", "exact", "near", "loss", "detail", "psnr", "same image")
-    edit = ("face", "smooth", "manifold", "ordinary", "edit", "walk")
+    expect(_speaks_of_w(words), "say for which purpose you choose W.")
+    first, _, second = words.partition("(b)")
+    only_w, only_w_plus = _speaks_of_w(first) and "w+" not in first, "w+" in second and not _speaks_of_w(second)
     expect(
-        any(w in words for w in near), "say which space comes closest to the photo, and for which purpose that counts."
+        not ("(a)" in first and only_w and only_w_plus),
+        "is it the other way round? Look again which space came closest to the photo (2.2), and in which one all "
+        "layers have to agree.",
     )
-    expect(any(w in words for w in edit), "say in which space the stops of a walk are faces.")
+    near = ("close", "exact", "near", "loss", "error", "detail", "psnr", "same image", "faithful", "fidelity", "match")
+    near += ("precise", "accura", "resembl", "reproduc", "reconstruct")
+    edit = ("face", "smooth", "manifold", "ordinary", "edit", "walk", "between", "agree", "natural", "realis")
+    edit += ("plausib", "person", "people")
+    expect(mentions(words, *near), "say which space comes closest to the photo, and for which purpose that counts.")
+    expect(mentions(words, *edit), "say in which space the stops of a walk are faces.")
     passed("both purposes are there; compare with the solution.")
+
+
+def _speaks_of_w(words: str) -> bool:
+    """Whether W itself is named, and not W+ alone."""
+    return re.search(r"\bw\b(?!\+)", words) is not None

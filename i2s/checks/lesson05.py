@@ -2,7 +2,7 @@
 
 import torch
 
-from i2s.checks.core import close, expect, expect_choice, expect_tensor, passed
+from i2s.checks.core import close, expect, expect_choice, expect_tensor, mentions, passed
 
 
 def _codes(count: int, seed: int = 0) -> list[torch.Tensor]:
@@ -50,6 +50,8 @@ def check_mean_smile(mean_smile) -> None:
     found = expect_tensor(mean_smile(neutral, smiling, 2), "mean_smile(neutral, smiling, 2)", (4, 6),
                           hint="The mean runs over the people, dim=0.")  # fmt: skip
     smiles = smiling - neutral
+    if close(found, smiling[[0, 1, 3]].mean(0)):
+        expect(False, "this is the mean of the smiling codes: take each person's neutral code off first.")
     if close(found, smiles.mean(0)):
         expect(False, "the person at `left_out` is in the mean as well: leave them out, or the test is no test.")
     if close(found, smiles[[0, 1, 3]].sum(0)):
@@ -66,8 +68,9 @@ def check_mean_smile(mean_smile) -> None:
 
 def check_crossover_prediction(prediction) -> None:
     """Exercise 5.4: what comes from the style."""
+    british = prediction.lower().replace("color", "colour") if isinstance(prediction, str) else prediction
     expect_choice(
-        prediction,
+        british,
         right="colours",
         wrong={
             "pose": "pose is decided by the coarse rows, the first ones, and they come from the content.",
@@ -94,9 +97,10 @@ def check_request(answer) -> None:
     """Exercise 5.6: a request to edit a portrait. Looks for consent or labelling, and for a reason."""
     long_enough = isinstance(answer, str) and len(answer.split()) >= 15
     expect(long_enough, "write two or three sentences into the string `answer`.")
-    words = answer.lower()
-    reason = ("deceiv", "decept", "believe", "mislead", "trust", "truth", "lie", "fake", "manipul", "honest")
-    condition = ("consent", "ask", "agree", "label", "say so", "permission", "caption", "marked", "declare")
-    expect(any(w in words for w in reason), "say what readers would believe, and whether that is true.")
-    expect(any(w in words for w in condition), "say who has to be asked, or what has to stand beside the picture.")
+    reason = ("dece(iv|pt)", "believ", "misle", "trust", "truth", "untrue", "lies?\\b", "lying", "fake", "manipul")
+    reason += ("honest", "dishonest", "fool", "trick", "distort", "evidence", "authentic", "reality", "propagand")
+    condition = ("consent", "ask(ed|ing)?\\b", "agree", "label", "say so", "permi", "caption", "marked", "declar")
+    condition += ("disclos", "approv", "allow", "transparen", "told", "note\\b")
+    expect(mentions(answer, *reason), "say what readers would believe, and whether that is true.")
+    expect(mentions(answer, *condition), "say who has to be asked, or what has to stand beside the picture.")
     passed("a reason and a condition are there; compare with the solution.")

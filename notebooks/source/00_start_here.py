@@ -21,17 +21,24 @@
 # | **Goals** | know what this machine runs the course on; generate faces; embed a photo; read a loss curve; morph |
 # | **Before** | a little Python; nothing about GANs |
 # | **Time** | about 10 minutes; the cells themselves take about one on a laptop without a GPU |
+# | **You will see** | a photo found by the loop below: section 0.4 goes through its five steps, lesson 4 builds it |
 #
+# ![The loop: initial code, generated image, comparison with the photo, update of the code, and back to the image](images/loop.svg)
+#
+# Words with a link lead to the [glossary](GLOSSARY.md).
 # Run the cells from top to bottom: <kbd>Shift</kbd>+<kbd>Enter</kbd> runs one and goes to the next.
 
 # %% [markdown]
 # ## 0.1 What this machine has
 #
-# The first cell of every lesson chooses the device, loads two networks, and says why. The **generator** draws pictures;
-# the **perceptual network** compares them, more as people do than pixel by pixel.
+# The first cell of every lesson chooses the device, loads two networks, and says why. The
+# [**generator**](GLOSSARY.md#generator) draws pictures; the **perceptual network** compares them, more as people do
+# than pixel by pixel.
 
 # %% tags=["nbval-ignore-output"]
 import torch
+from IPython.display import display
+
 import i2s
 from i2s import course
 
@@ -43,7 +50,8 @@ lab = course.setup()
 #
 # ## 0.2 Faces from random numbers
 #
-# A generator turns a list of random numbers, the **latent code** $z$, into a picture. Here are 16 codes.
+# A generator turns a list of random numbers, the [**latent code**](GLOSSARY.md#latent-code) $z$, into a picture. Here
+# are 16 codes.
 
 # %%
 generator = lab.generator
@@ -68,8 +76,8 @@ course.show(faces, alt="Sixteen faces of people who do not exist")
 w_plus.shape
 
 # %% [markdown]
-# And this is the face in the middle of them all, the image of the **mean latent**, the mean of very many $w$. `expand`
-# repeats it for each layer.
+# And this is the face in the middle of them all, the image of the [**mean latent**](GLOSSARY.md#mean-latent), the mean
+# of very many $w$. `expand` repeats it for each layer.
 
 # %%
 with torch.no_grad():
@@ -92,7 +100,8 @@ course.show(photo, size=256, alt="The photo: a portrait of Eileen Collins, smili
 # %% [markdown]
 # ## 0.4 Find it: embedding
 #
-# Is there a code that draws *this* face? **Image2StyleGAN** searches for one in five steps:
+# Is there a code that draws *this* face? To find it is to [embed](GLOSSARY.md#embedding) the photo.
+# **Image2StyleGAN** searches in five steps:
 #
 # 1. start with an initial code (the mean latent),
 # 2. generate an image of it,
@@ -121,10 +130,12 @@ pick = [0, 1, 2, 4, 7, 11, 19]
 with torch.no_grad():
     path = generator.synthesis(result.snapshots[pick, 0].to(lab.device)).cpu()
 labels = [f"step {result.snapshot_steps[k]}" for k in pick] + ["photo"]
-course.show(torch.cat([path, photo]), labels=labels)
+alt = "The average face turns into that of the photo: hair and colours in the first steps, eyes and mouth in the last"
+course.show(torch.cat([path, photo]), labels=labels, alt=alt)
 
 # %% [markdown]
-# The average face turns into this one. Most of the way is done in the first steps; the curve shows it.
+# The average face turns into this one. Most of the way is done in the first steps; the curve shows it. Its upright axis
+# is logarithmic: equal heights are equal *ratios*, so from 4 to 2 is as far as from 0.6 to 0.3.
 
 # %%
 course.plot_history({"Eileen Collins": result})
@@ -140,15 +151,14 @@ print(f"mean difference of a pixel: {difference:.1f} of 255")
 # %% [markdown]
 # ## 0.5 Walk from face to face
 #
-# Two codes can be blended, $w = \lambda w_1 + (1 - \lambda) w_2$, and every blend is a code too. Move the slider: with
-# the mouse, or with the arrow keys once it is selected. Its number says how far you have gone: 0 is the first code, where
-# $\lambda$ is 1, and 1 is the second.
+# Two codes can be blended, $w = \lambda w_1 + (1 - \lambda) w_2$, and every blend is a code too: this is
+# [morphing](GLOSSARY.md#morphing). Move the slider: with the mouse, or with the arrow keys once it is selected. Its
+# number says how far you have gone: 0 is the first code, where $\lambda$ is 1, and 1 is the second. Below it is the
+# same as a sheet, for print and for pages where nothing can be moved.
 
 # %% tags=["nbval-ignore-output"]
 explorer = course.MorphExplorer(generator, [result.w_plus[0], w_plus[2]], names=["Eileen Collins", "random face"])
-explorer
-
-# %%
+display(explorer)
 explorer.snapshot()
 
 # %% [markdown]
@@ -157,7 +167,8 @@ explorer.snapshot()
 
 # %%
 half = (result.image + faces[2:3].cpu()) / 2
-course.show(torch.cat([explorer.render(0.5)[None], half]), labels=["codes mixed", "pixels mixed"], size=192)
+alt = "Left one sharp face between the two; right both laid over each other, with two outlines of the hair"
+course.show(torch.cat([explorer.render(0.5)[None], half]), ["codes mixed", "pixels mixed"], size=192, alt=alt)
 
 # %% [markdown]
 # ## 0.6 Keep it
@@ -189,4 +200,4 @@ print("the same image:", bool(torch.equal(again.render(generator).cpu(), result.
 # <details><summary>Why is a morph of codes better than a morph of pixels?</summary>Each blended code is drawn by the
 # generator, which knows faces; blended pixels are two faces at once.</details>
 #
-# **Next:** lesson 1 takes the generator apart.
+# **Next:** [lesson 1](01_stylegan_anatomy.ipynb) takes the generator apart.

@@ -417,8 +417,8 @@ for aspect in effects["coarse"]:
     print(f"{aspect} comes most with the", max(effects, key=lambda name: effects[name][aspect]), "rows")
 
 # %% [markdown]
-# The order is the paper's where shape comes with coarse rows and colour with fine ones. The borders depend on the
-# network: how many sizes it has, and how long it was trained.
+# The order is the paper's where shape comes with coarse rows and colour with fine ones. The middle rows decide less
+# here than in the paper: the borders depend on the network, how many sizes it has, and how long it was trained.
 #
 # ### Exercise 1.4 (ablate, difficulty 2 of 3, 8 minutes): one row at a time
 #

@@ -147,7 +147,8 @@ in_w_plus = i2s.embed(photo, space="w+", **options)
 with torch.no_grad():
     image_z = generator(found_z).cpu()
 images = torch.cat([image_z, in_w.image, in_w_plus.image, photo.cpu()])
-course.show(images, labels=["Z", "W", "W+", "photo"], size=192)
+alt = "Eileen Collins as Z, W and W+ can draw her, the likeness growing from left to right, and the photo"
+course.show(images, labels=["Z", "W", "W+", "photo"], size=192, alt=alt)
 
 # %% [markdown]
 # Which of the three is she, and which are people like her? Before you run the next cell: in which order will the
@@ -219,7 +220,8 @@ things_w_plus = i2s.embed(things, space="w+", **options)
 names = ["face", "cat", "cup"]
 rows = [photo.cpu(), things, in_w.image, things_w.image, in_w_plus.image, things_w_plus.image]
 labels = names + [f"{n} in W" for n in names] + [f"{n} in W+" for n in names]
-course.show(torch.cat(rows), labels, columns=3, size=192)
+alt = "Three rows of a face, a cat and a cup: the photos, what W draws of them, and what W+ draws"
+course.show(torch.cat(rows), labels, columns=3, size=192, alt=alt)
 
 # %% [markdown]
 # W has one vector for all layers, and what it draws keeps something of a face. W+ draws the cat and the cup: with
@@ -251,7 +253,8 @@ wide = torch.cat([in_w_plus.w_plus, things_w_plus.w_plus]).to(lab.device)  # [3,
 with torch.no_grad():
     before, after = generator.synthesis(wide).cpu(), generator.synthesis(same_rows(wide)).cpu()
 labels = [f"{n} in W+" for n in names] + [f"{n}, rows averaged" for n in names]
-course.show(torch.cat([before, after]), labels, columns=3, size=192)
+alt = "Above the face, the cat and the cup in W+; below, with averaged rows, three faces much like the average one"
+course.show(torch.cat([before, after]), labels, columns=3, size=192, alt=alt)
 
 # %% [markdown]
 # Is there a cat left in the lower row, or a cup? What is gone was told to single layers, each something else.
@@ -285,22 +288,25 @@ print(f"the furthest is {max(far.values()) / far['random faces']:.1f} times as f
 course.bars(far, "distance to the mean", size=(8, 3))
 
 # %% [markdown]
-# By this measure, how much stranger is a cup than a face? Not by much, if at all. But is a step of the same length equally unusual in
-# every direction? Look at how far random codes spread along each of W's principal directions, from the widest to
-# the narrowest.
+# By this measure, how much stranger is a cup than a face? Not by much, if at all. But is a step of the same length
+# equally unusual in every direction? Zhu et al. (2020) undo the last bend of the mapping network, which leads to [P
+# space](GLOSSARY.md#p-space), and turn the axes to the principal directions ([PCA](GLOSSARY.md#pca)). Look at how far
+# random codes spread along each of them, from the widest to the narrowest.
 
 # %% tags=["nbval-ignore-output"]
 statistics = latent_statistics(generator)
+variance = statistics.std.square().cpu()
+for count in (10, 50):
+    print(f"the first {count} of {len(variance)} directions hold {variance[:count].sum() / variance.sum():.0%}")
 course.plot({"random codes": statistics.std.cpu()}, "principal direction", "spread", log=True)
 
 # %% [markdown]
-# Mind the logarithmic scale: a few directions hold nearly all of the variety, and along the last ones faces
-# hardly differ. A step that is small for the first is enormous for the last, and plain distance does not see it.
+# Mind the logarithmic scale. Few directions hold nearly all of the variance, that is of the squared spread, and along
+# the last ones faces hardly differ. A step that is small for the first is enormous for the last, and plain distance
+# does not see it.
 #
-# Zhu et al. (2020) divide the spread out. They undo the last bend of the mapping network, which leads to [P
-# space](GLOSSARY.md#p-space), turn the axes to the principal directions ([PCA](GLOSSARY.md#pca)), and divide by
-# the spread along each. `statistics.whiten(w)` does that, and what comes out is *whitened*: for random codes each
-# number has about mean 0 and spread 1.
+# So Zhu et al. divide by the spread along each direction. `statistics.whiten(w)` does all three things, and what comes
+# out is *whitened*: for random codes each number has about mean 0 and spread 1.
 #
 # ### Exercise 2.5 (fill, difficulty 2 of 3, 8 minutes): strangeness
 #
@@ -340,7 +346,8 @@ pulled = i2s.embed(photo, space="w+", p_norm_weight=0.001, **options)
 for name, result in {"without": in_w_plus, "with": pulled}.items():
     value = strangeness(result.w_plus.to(lab.device), statistics).item()
     print(f"{name:8s} strangeness {value:4.1f}, PSNR {psnr(result.image, photo.cpu()).item():.1f} dB")
-course.show(torch.cat([in_w_plus.image, pulled.image, photo.cpu()]), ["without", "with", "photo"], size=192)
+alt = "The face found without the term, with it, and the photo: the first two are hard to tell apart"
+course.show(torch.cat([in_w_plus.image, pulled.image, photo.cpu()]), ["without", "with", "photo"], size=192, alt=alt)
 
 # %% [markdown]
 # Read both numbers together: how much strangeness is gone, and for how many decibels? Then look whether you see those
@@ -362,7 +369,8 @@ walks = {"random faces": (one, other), "photo to face": (face, other), "cat to c
 with torch.no_grad():
     rows = [generator.synthesis(i2s.morph(a, b, lam).to(lab.device)) for a, b in walks.values()]
 labels = [name if k == 0 else f"lambda {lam[k]:.1f}" for name in walks for k in range(6)]
-course.show(torch.cat(rows).cpu(), labels, columns=6, size=144)
+alt = "Three walks of six stops: between two random faces, from the photo to a face, and from the cat to the cup"
+course.show(torch.cat(rows).cpu(), labels, columns=6, size=144, alt=alt)
 
 # %% [markdown]
 # Go through the rows. In the first, both ends are codes of W, and the stops are faces of nobody. The second

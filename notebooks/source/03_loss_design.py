@@ -50,7 +50,8 @@ photo = i2s.load_photos(data.astronaut()[15:195, 135:315], generator.resolution)
 
 # %%
 copies = {"moved": shifted(photo, 2), "bent": bent(photo), "brighter": brighter(photo), "blurred": blurred(photo)}
-course.show(torch.cat([photo, *copies.values()]).cpu(), labels=["photo", *copies], size=192)
+alt = "The photo; moved by two pixels, bent a little, brighter: three clear faces; blurred: a face without eyes"
+course.show(torch.cat([photo, *copies.values()]).cpu(), labels=["photo", *copies], size=192, alt=alt)
 
 # %% [markdown]
 # Look closely: one is moved to the right by two pixels, one is bent a little as if drawn on rubber, one is
@@ -106,7 +107,9 @@ for name, copy in copies.items():
 # %%
 five = torch.cat([shifted(photo, k) for k in (-4, -2, 0, 2, 4)])
 mean_image = five.mean(dim=0, keepdim=True)
-course.show(torch.cat([five, mean_image]).cpu(), labels=["-4", "-2", "0", "+2", "+4", "mean of the five"], size=128)
+labels = ["-4", "-2", "0", "+2", "+4", "mean of the five"]
+alt = "The photo at five places, each sharp, and the mean of the five, in which every upright edge is smeared"
+course.show(torch.cat([five, mean_image]).cpu(), labels, size=128, alt=alt)
 
 # %%
 for name, guess in {"the sharp one in the middle": photo, "the mean of the five": mean_image}.items():
@@ -142,8 +145,8 @@ checks.check_why_blur(answer)
 # A network that has learned to name what is in photos has learned to look. The paper takes
 # [VGG-16](GLOSSARY.md#vgg) and compares the [feature maps](GLOSSARY.md#feature-map) of four of its layers, the
 # **taps**. `conv3_2` is the second convolution of the third block, and from block to block the maps have half the
-# size. Without a connection the course uses a small stand-in with the same taps; the first cell of the lesson
-# said which one is at work.
+# size. Unless VGG-16 was fetched before, the course uses a small stand-in with the same taps; the first cell of the
+# lesson said which one is at work.
 
 # %%
 with torch.no_grad():
@@ -170,7 +173,8 @@ course.show_maps(grey, labels, columns=6, size=128, alt="Six feature maps of eac
 
 # %% tags=["nbval-ignore-output"]
 remembered = invert_features(lab.perceptual, photo, steps=200)
-course.show(torch.cat([remembered, photo]).cpu(), labels=[*names, "photo"], size=192)
+alt = "Pixels found for each tap: as the photo for conv1_1 and conv1_2, outlines in coloured grain for the deep ones"
+course.show(torch.cat([remembered, photo]).cpu(), labels=[*names, "photo"], size=192, alt=alt)
 
 # %% [markdown]
 # The first taps remember nearly everything. The deep ones remember where the eyes and the hair are, and forget
@@ -240,11 +244,12 @@ options = {"generator": generator, "perceptual": lab.perceptual, "steps": 150, "
 alone = [i2s.embed(photo, mse_weight=0.0, tap_weights=weights, **options) for weights in single]
 
 # %% tags=["nbval-ignore-output"]
-course.show(torch.cat([result.image for result in alone] + [photo.cpu()]), labels=[*names, "photo"], size=192)
+alt = "The face as each of the four taps alone leads to it, and the photo: the first two smooth, the last two crisp"
+course.show(torch.cat([result.image for result in alone] + [photo.cpu()]), [*names, "photo"], size=192, alt=alt)
 
 # %% [markdown]
 # Compare them with the row of free pixels above. Which ones have her colours, which ones a clear mouth and eyes?
-# No tap does all of it, and that is why the paper takes four.
+# No tap does all of it; the paper adds up four.
 #
 # ## 3.4 Pixels, features, or both?
 #
@@ -287,7 +292,8 @@ def report(results):
 
 
 report(results)
-course.show(torch.cat([r.image for r in results.values()] + [photo.cpu()]), labels=[*results, "photo"], size=192)
+alt = "The face by pixels alone, somewhat soft; by features alone and by both, with clearer hair and mouth; the photo"
+course.show(torch.cat([r.image for r in results.values()] + [photo.cpu()]), [*results, "photo"], size=192, alt=alt)
 
 # %% [markdown]
 # [PSNR](GLOSSARY.md#psnr) is MSE on a logarithmic scale; higher is closer. One would expect the search by pixels
@@ -313,7 +319,8 @@ weighted = {"weight 1": results["both"]}
 for weight in (30, 1000):
     weighted[f"weight {weight}"] = i2s.embed(photo, mse_weight=weight, **options)
 report(weighted)
-course.show(torch.cat([r.image for r in weighted.values()] + [photo.cpu()]), labels=[*weighted, "photo"], size=192)
+alt = "The face with the pixels' weight at 1, at 30 and at 1000, and the photo: at 1000 as soft as by pixels alone"
+course.show(torch.cat([r.image for r in weighted.values()] + [photo.cpu()]), [*weighted, "photo"], size=192, alt=alt)
 
 # %% [markdown]
 # With a weight that is large enough, the pixels outvote the features, and the image becomes that of pixels alone. What

@@ -18,6 +18,7 @@
 # | **Goals** | write Image2StyleGAN's five steps yourself; read a loss curve; choose start, optimiser and learning rate; find the cause of a broken run; know when to stop |
 # | **Before** | lessons 2 (W and W+) and 3 (the loss); a training loop in PyTorch, seen once |
 # | **Time** | about 90 minutes; the cells take about two on a laptop without a GPU |
+# | **You will see** | your own loop find a face; what a random start draws; four broken runs; a face that is moved |
 #
 # ![The loop: initial code, generated image, comparison with the photo, update of the code, and back to the image](images/loop.svg)
 #
@@ -86,7 +87,7 @@ checks.check_initial_code(initial_code, generator)
 # %%
 code = initial_code(generator)
 image = generator.synthesis(code)
-course.show(torch.cat([image.detach(), photo]), labels=["image of the code", "photo"], size=160)
+course.show(torch.cat([image.detach(), photo]), labels=["image of the code", "photo"])
 
 # %% [markdown]
 # ### Exercise 4.2 (fill, difficulty 2 of 3, 8 minutes): step 3, the comparison
@@ -224,7 +225,8 @@ for step in (0, 1, 2, 5, 20, 100):
 # %%
 with torch.no_grad():
     pair = generator.synthesis(torch.cat([mine, result.w_plus.to(mine)]))
-course.show(torch.cat([photo, pair]), labels=["photo", "yours", "i2s.embed"], size=160)
+alt = "The photo, the face that your loop has found, and that of i2s.embed: the two are the same to the eye"
+course.show(torch.cat([photo, pair]), labels=["photo", "yours", "i2s.embed"], alt=alt)
 
 # %% [markdown]
 # ## 4.3 Read a loss curve
@@ -279,7 +281,7 @@ starts.shape
 with torch.no_grad():
     drawn = generator.synthesis(starts.to(lab.device))
 names = ["mean", "random 1", "random 2", "random 3"]
-course.show(drawn, labels=names)
+course.show(drawn, labels=names, alt="The average face, and three pictures of dark and glaring patches, of no face")
 
 # %% [markdown]
 # The mapping network never makes such random codes, and the generator does not know what to draw for them. All
@@ -311,7 +313,9 @@ course.plot_spread(
 # from the mean.
 
 # %%
-course.show(race.image, labels=[f"face, {n}" for n in names] + [f"cat, {n}" for n in names], columns=4)
+labels = [f"face, {n}" for n in names] + [f"cat, {n}" for n in names]
+alt = "Face and cat after 120 steps: from the mean both can be recognised, from the random codes hardly"
+course.show(race.image, labels, columns=4, alt=alt)
 
 # %% tags=["nbval-ignore-output"]
 distance = (race.w_plus - mean_code).norm(dim=2).mean(dim=1)  # [8]: mean over the rows
@@ -325,7 +329,11 @@ print(f"codes w of random faces, for comparison: {(w - generator.w_mean).norm(di
 # Read the table against the pictures: look at the eyes and the mouth of each face. Are the searches from U(-1, 1)
 # behind? With many more steps one of them may catch up in the loss. But compare where they end with where they began:
 # still far from all codes of faces. What they draw is paint that resembles the photo from afar, and lesson 2.5 showed
-# where lines between such codes lead. The cat is no face wherever one starts, so for it there is less to lose.
+# where lines between such codes lead.
+#
+# And the cat, for which the paper recommends U(-1, 1)? Look at its curves again: after these few steps the mean is
+# ahead here, too. The random codes draw glaring patches, and the way from there is long; the paper goes on for 5000
+# steps, in a much larger network. So this recommendation is one to try, and not one that we have seen.
 #
 # **Take along:** start faces at the mean. Judge a code by its loss, its image *and* its distance to the mean.
 #
@@ -434,7 +442,7 @@ course.plot(
 )
 
 # %% [markdown]
-# Plain descent hardly moves: $\eta g$ is tiny, because the loss is a mean and each number of the code has a small
+# Plain descent stays far behind: $\eta g$ is tiny, because the loss is a mean and each number of the code has a small
 # share in it. Adam divides by the gradient's size, so 0.01 means the same to every number, row and photo.
 #
 # ## 4.6 Broken runs
@@ -481,7 +489,8 @@ a = broken_run("A", photo, generator, net)
 beside("run A", a)
 
 # %%
-course.show(torch.cat([photo.cpu(), healthy.image, a.image.cpu()]), labels=["photo", "healthy, W+", "run A"], size=160)
+alt = "The photo, the image of the healthy run in W+, and that of run A, blurred and without eyes"
+course.show(torch.cat([photo.cpu(), healthy.image, a.image.cpu()]), ["photo", "healthy, W+", "run A"], alt=alt)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Where is the loss after one update, compared with the start?</details>
@@ -604,7 +613,8 @@ photos = i2s.load_photos(pictures, generator.resolution)
 
 # %% tags=["nbval-ignore-output"]
 moves = i2s.embed(photos, generator, steps=100, perceptual=net, progress=False)
-course.show(torch.cat([photos, moves.image]), labels=[*changes] * 2, columns=len(changes), size=112)
+alt = "Above the photo as it was, shifted, turned and scaled; below what was found: eyes and mouth clear only as it was"
+course.show(torch.cat([photos, moves.image]), labels=[*changes] * 2, columns=len(changes), alt=alt)
 
 # %% tags=["nbval-ignore-output"]
 from i2s.metrics import psnr
@@ -666,7 +676,8 @@ for step, k in zip(pick, kept):
 # %%
 with torch.no_grad():
     path = generator.synthesis(long.snapshots[kept, 0].to(lab.device)).cpu()
-course.show(torch.cat([path, photo.cpu()]), labels=[f"step {step}" for step in pick] + ["photo"])
+alt = "The image after 0 to 400 steps, and the photo: from the average face to hers, the later steps changing little"
+course.show(torch.cat([path, photo.cpu()]), labels=[f"step {step}" for step in pick] + ["photo"], alt=alt)
 
 # %% [markdown]
 # From picture to picture twice as many steps, and less to see of them; the distance to the mean goes on growing.

@@ -18,11 +18,14 @@
 # | **Goals** | morph two faces; give one person's smile to another; cross content with style; see where each edit breaks; say what must not be done with it |
 # | **Before** | lessons 1 and 2 |
 # | **Time** | about 60 minutes; the cells take about half a minute on a laptop |
+# | **You will see** | one person become another; a smile given away; the colours of one face on another; faces that break |
 #
 # ![Three edits on codes: a morph is a point on a line; an expression is the difference of two codes of one person, added to another; a crossover takes the first rows of one code and the last of another](images/edits.svg)
 
 # %% tags=["nbval-ignore-output"]
 import torch
+from IPython.display import display
+
 import i2s
 from i2s import checks, course
 
@@ -44,7 +47,8 @@ print(people.attribution)
 with torch.no_grad():
     neutral, smiling = (generator.synthesis(codes.to(lab.device)).cpu() for codes in (people.neutral, people.smiling))
 labels = [*people.names, *(f"{name}, smiling" for name in people.names)]
-course.show(torch.cat([neutral, smiling]), labels=labels, columns=len(people.names))
+alt = "Eight people drawn from their codes: neutral in the upper row, smiling in the lower one"
+course.show(torch.cat([neutral, smiling]), labels=labels, columns=len(people.names), alt=alt)
 
 # %% [markdown]
 # With a connection to the internet, one of the photos of that set can be fetched (checked, and kept in the cache), uncropped as it was taken;
@@ -84,17 +88,16 @@ checks.check_morph(morph)
 lams = [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]
 with torch.no_grad():
     frames = generator.synthesis(morph(people.neutral[0], people.neutral[1], lams).to(lab.device)).cpu()
-course.show(frames, labels=[f"lambda {lam}" for lam in lams], columns=6)
+alt = "Person 1 turns into person 2 in six pictures, each a face"
+course.show(frames, labels=[f"lambda {lam}" for lam in lams], columns=6, alt=alt)
 
 # %% [markdown]
 # The same with a slider, from the first person through the second to the third: 0, 1 and 2 are the people themselves. It can be moved with the
-# arrow keys once it is selected; the button beside it plays the whole way.
+# arrow keys once it is selected; the button beside it plays the whole way. The sheet below it shows the same.
 
 # %% tags=["nbval-ignore-output"]
 explorer = course.MorphExplorer(generator, list(people.neutral[:3]), names=people.names[:3])
-explorer
-
-# %%
+display(explorer)
 explorer.snapshot()
 
 # %% [markdown]
@@ -132,7 +135,9 @@ codes = [
 ]
 with torch.no_grad():
     frames = generator.synthesis(torch.stack(codes).to(lab.device)).cpu()
-course.show(frames, labels=[f"{people.names[k]}, {lam:g} x" for k in takers for lam in amounts], columns=4)
+labels = [f"{people.names[k]}, {lam:g} x" for k in takers for lam in amounts]
+alt = "Three people, a row each, with more and more of person 1's smile: mouths open, and then eyes and cheeks break"
+course.show(frames, labels, columns=4, alt=alt)
 
 # %% [markdown]
 # Follow each row from left to right. Where does the smile come, and what comes along that is no smile? At which amount does the face give way?
@@ -172,28 +177,36 @@ checks.check_mean_smile(mean_smile)
 
 # %%
 one = 1
-own = people.neutral[one]
+own, single = people.neutral[one], people.smiling[0] - people.neutral[0]
 smile = mean_smile(people.neutral, people.smiling, one)
-codes = [own, give_smile(own, people.neutral[0], people.smiling[0], 1.5), own + 1.5 * smile, people.smiling[one]]
+print(f"length of one smile {single.norm():.1f}, of the mean smile {smile.norm():.1f}")
+short = single * smile.norm() / single.norm()
+codes = [own, own + 1.5 * single, own + 1.5 * short, own + 1.5 * smile, people.smiling[one]]
 with torch.no_grad():
     frames = generator.synthesis(torch.stack(codes).to(lab.device)).cpu()
-course.show(frames, labels=["neutral", "one smile", "mean smile", "own smile"], size=160)
+labels = ["neutral", "one smile", "one, shortened", "mean smile", "own smile"]
+alt = "Person 2: neutral; one smile, eyes broken; the same, shortened, eyes uneven; the mean smile, whole; her own"
+course.show(frames, labels, alt=alt)
 
 # %% [markdown]
-# In the middle the same person twice, with as much smile: one giver's, and that of all the others. Which keeps more of the face? The last is the
-# smile that this person really has, from the second photo.
+# In the middle are three smiles, each with $\lambda = 1.5$. The mean is much shorter than one person's difference, since
+# what is each one's own cancels in it. So compare it with the one that was shortened to the same length: which keeps
+# more of the face? The last is the smile that this person really has, from the second photo.
 #
 # ## 5.4 Style transfer by crossover
 #
 # At 1024 px the paper takes the first 9 of 18 rows from the **content** image and the last 9 from the **style** image. What does that mean
-# for fewer rows? Nine rows at 1024 px are half of them, and also the layers up to 64 px; for us these are two answers:
+# for fewer rows? Nine rows at 1024 px are half of them, and also the layers up to 64 px (all of them in StyleGAN2; in
+# StyleGAN, with its two rows a size, the ninth is the first of 64 px). For us these are two answers:
 
 # %%
 from i2s.edits import split_for
 
 for resolution in (1024, generator.resolution):
     half, sixty_four = split_for(resolution), split_for(resolution, upto=64)
-    print(f"{resolution} px: {2 * (resolution.bit_length() - 2)} rows; half of them {half}, layers up to 64 px {sixty_four}")
+    print(
+        f"{resolution} px: {2 * (resolution.bit_length() - 2)} rows; half of them {half}, layers up to 64 px {sixty_four}"
+    )
 
 # %% [markdown]
 # ### Exercise 5.4 (predict, difficulty 1 of 3, 3 minutes): what will come from the style?
@@ -222,13 +235,11 @@ crossing = course.CrossoverExplorer(
     generator, [*people.neutral[:3], *strangers], names=[*people.names[:3], "random 1", "random 2", "random 3"]
 )
 crossing.style.value = 4  # the fifth of the list, "random 2"
-crossing
-
-# %%
+display(crossing)
 crossing.snapshot()
 
 # %% [markdown]
-# From left to right the style takes over, row by row from the last. Which of its traits come first, and when does the content stop being the person?
+# In the sheet, from left to right, the style takes over, two rows at a time from the last. Which of its traits come first, and when does the content stop being the person?
 #
 # ## 5.5 What breaks
 #
@@ -240,7 +251,10 @@ beyond = [i2s.morph(people.neutral[0], people.neutral[1], lam) for lam in (-1.0,
 with torch.no_grad():
     frames = generator.synthesis(torch.stack(far + beyond).to(lab.device)).cpu()
 labels = ["no smile", "2 x", "4 x", "8 x", "morph, lambda -1", "morph, lambda 2"]
-course.show(frames, labels=labels, columns=6)
+alt = (
+    "No smile; the mean smile 2, 4 and 8 times, from a face to coloured patches; the morph beyond both its ends, broken"
+)
+course.show(frames, labels=labels, columns=6, alt=alt)
 
 # %% [markdown]
 # A little further than the codes that are known, faces give way. Lesson 2.5 showed the same for a line between codes that are no faces.
@@ -268,8 +282,8 @@ checks.check_dark_hair(cause)
 # %% [markdown]
 # ## 5.6 Whose face is it?
 #
-# With these few lines anybody's portrait can be made to smile at something they never saw. The tools are the same for a museum, for a game and for a
-# lie. Three rules that this course keeps, and asks you to keep:
+# With these few lines anybody's portrait can be made to smile at something they never saw. The tools are the same for a
+# museum, for a game and for a lie. Three rules ([why](GLOSSARY.md#ethics)) that this course keeps, and asks you to keep:
 #
 # - **Ask.** Embed people who agreed to it. Those in the training data and in this lesson are named, with their licences, in [`data/README.md`](../data/README.md).
 # - **Say so.** A picture that was made or changed this way says it.

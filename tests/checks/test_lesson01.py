@@ -29,6 +29,7 @@ SOLUTIONS = {
 
 wide = lambda v: v[:, :, None, None]
 average = lambda x: x.mean((2, 3), keepdim=True)
+pixels = lambda g, a, b, k: (g.synthesis(crossover(a, b, layers=[k])) - g.synthesis(a)).norm(dim=1).mean()
 MISTAKES = [
     ("scaled_z", None, "no answer"),
     ("scaled_z", "brighter", "divides z"),
@@ -41,6 +42,8 @@ MISTAKES = [
     ("adain", lambda x, s, b: (x - x.mean()) / x.std() * wide(s) + wide(b), "by itself"),
     ("adain", lambda x, s, b: (x - average(x)) / x.var((2, 3), keepdim=True) * wide(s) + wide(b), "root"),
     ("adain", lambda x, s, b: (x - average(x)) / x.std((2, 3), False, keepdim=True) * wide(s) + wide(b), "1e-8"),
+    ("adain", lambda x, s, b: adain(x, 1 + s, b), "1 was added"),
+    ("adain", lambda x, s, b: adain(x, s, b) * wide(s), "shift last"),
     ("scaled_style", "", "no answer"),
     ("scaled_style", "A", "linear"),
     ("scaled_style", "C", "ReLU"),
@@ -51,6 +54,11 @@ MISTAKES = [
     ("colour_changes", lambda g, a, b: colours(g, a, b, lambda k: range(k + 1)), "up to k"),
     ("colour_changes", lambda g, a, b: colours(g, a, b, norm=lambda d: d.square().sum()), "squares"),
     ("colour_changes", lambda g, a, b: colours(g, a, b, norm=lambda d: d.abs().mean()), "mean colour"),
+    ("colour_changes", lambda g, a, b: colours(g, a, b, norm=lambda d: d.abs().sum()), "added up"),
+    ("colour_changes", lambda g, a, b: colours(g, a, b, norm=lambda d: d.abs().max()), "mean colour"),
+    ("colour_changes", lambda g, a, b: colours(g, a, b, norm=lambda d: d.sum()), "mean colour"),
+    ("colour_changes", lambda g, a, b: colours(g, b, a), "start from a"),
+    ("colour_changes", lambda g, a, b: torch.stack([pixels(g, a, b, k) for k in range(4)]), "average each image"),
     ("truncate", lambda w, m, p: None, "no value"),
     ("truncate", lambda w, m, p: p * w, "towards 0"),
     ("truncate", lambda w, m, p: w + p * (m - w), "wrong way"),
@@ -59,6 +67,40 @@ MISTAKES = [
     ("truncation_words", "It looks better because of truncation and that is all that I can say about it", "say where"),
     ("truncation_words", "Because the training has seen many of the codes near to the middle of W", "what is lost"),
 ]  # fmt: skip
+
+
+OTHERS = [
+    ("scaled_z", " 'Same'. "),
+    ("adain", lambda x, s, b: torch.nn.functional.instance_norm(x, eps=1e-8) * wide(s) + wide(b)),
+    ("truncate", lambda w, m, p: p * w + (1 - p) * m),
+    (
+        "truncation_words",
+        "Codes close to w-bar were common, so the network draws them well. In exchange there is less variation.",
+    ),
+    ("truncation_words", "The network has practised most on typical faces. We pay for it with less varied people."),
+    (
+        "truncation_words",
+        "Averaging towards the centre removes what the network never learned, but all end up identical.",
+    ),
+]
+
+
+@pytest.mark.parametrize("name, answer", OTHERS)
+def test_other_right_answers_pass(name, answer):
+    getattr(checks, f"check_{name}")(answer)
+
+
+def test_a_colour_may_be_mixed_row_by_row():
+    def by_hand(generator, a, b):
+        found = []
+        for k in range(generator.num_ws):
+            code = a.clone()
+            code[:, k] = b[:, k]
+            move = generator.synthesis(code).mean(dim=(2, 3)) - generator.synthesis(a).mean(dim=(2, 3))
+            found.append(move.square().sum().sqrt())
+        return torch.stack(found)
+
+    checks.check_colour_changes(by_hand)
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)

@@ -46,6 +46,8 @@ MISTAKES = [
     ("numbers_in_w_plus", (None, None, Sizes), "need a value"),
     ("numbers_in_w_plus", (512, 256, Sizes), "one row"),
     ("numbers_in_w_plus", (530, 256, Sizes), "not added"),
+    ("numbers_in_w_plus", ("9216", 2560, Sizes), "quotation marks"),
+    ("numbers_in_w_plus", (18 * 1024, 2560, Sizes), "table of 18 rows"),
     ("numbers_in_w_plus", (9216, 9216, Sizes), "that of the official"),
     ("numbers_in_w_plus", (9216, 256, Sizes), "multiply"),
     ("embed_in_z", (lambda *a: [],), "empty"),
@@ -87,7 +89,30 @@ MISTAKES = [
         ("I would choose W+ for all of it since that is the best of all of them in each way",),
         "you choose W",
     ),
+    (
+        "choice_of_space",
+        ("For (a) I would take W, since it is closest to the photo, and for (b) W+, where the walk stays smooth.",),
+        "other way round",
+    ),
 ]
+OTHERS = [
+    "For (a) I take W+: the lowest error of reconstruction. For (b) W, as what lies on the way is realistic.",
+    "(a) W plus, since it reproduces the portrait faithfully. (b) W, because every stop is a plausible person there.",
+    "W+ for the portrait: it matches best. W for the walk: the images on the way look natural and stay so.",
+    "(b): W, as all layers agree on one face there; for (a) W is not close enough to the photo, but W+ is.",
+    "For (a), W is too coarse, so W+ it is, by its detail. For (b) codes of W+ fall apart on a walk, so W is it.",
+]
+
+
+@pytest.mark.parametrize("answer", OTHERS)
+def test_other_right_words_pass(answer):
+    checks.check_choice_of_space(answer)
+
+
+def test_a_wrong_number_is_not_answered_with_the_right_one():
+    with pytest.raises(CheckFailed) as failed:
+        checks.check_numbers_in_w_plus(4608, 2560, Sizes)
+    assert "9216" not in str(failed.value)
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from i2s import checks
+from i2s import checks, embed
 from i2s.checks.core import CheckFailed
 
 DIMS = (1, 2, 3)
@@ -51,6 +51,9 @@ MISTAKES = [
     ("mse", (lambda a, b: (a - b).square().mean(dim=DIMS) / 2,), "twice too large"),
     ("mse", (lambda a, b: ((a - b) / 2).square().sum(dim=DIMS),), "sum of the squares"),
     ("mse", (lambda a, b: ((a - b) / 2).abs().mean(dim=DIMS),), "absolute"),
+    ("mse", (lambda a, b: ((a - b) / 2).square().mean(dim=DIMS).sqrt(),), "root"),
+    ("mse", (lambda a, b: ((a - b) / 2).mean(dim=DIMS).square(),), "cancel"),
+    ("mse", (lambda a, b: ((a + 1) / 2 - b).square().mean(dim=DIMS),), "only one of the two"),
     ("why_blur", ("",), "sentences"),
     (
         "why_blur",
@@ -73,7 +76,15 @@ MISTAKES = [
         (lambda n, a, b, w: sum(v * s.mean(dim=DIMS).sqrt() for v, s in zip(w, squares(n, a, b))),),
         "root",
     ),
+    (
+        "perceptual_loss",
+        (lambda n, a, b, w: sum(v * s.sqrt().mean(dim=DIMS) for v, s in zip(w, squares(n, a, b))),),
+        "absolute",
+    ),
     ("three_losses", (lambda *a: None,), "dict"),
+    ("three_losses", (runs(taps=(0, (1,) * 4, (1,) * 4)),), "four numbers"),
+    ("three_losses", (lambda _, photo, options: runs()(embed, photo, {}),), "handed in"),
+    ("three_losses", (lambda given, photo, options: runs()(given, None, options),), "`photo` that"),
     ("three_losses", (runs(names=("pixels", "features", "all")),), "no both"),
     ("three_losses", (lambda *a: {"pixels": None, "features": None, "both": None},), "returned"),
     ("three_losses", (runs(mse=(0, 0, 1)),), "has no pixels"),
@@ -90,6 +101,25 @@ MISTAKES = [
     ("large_loss", ("A",), "255"),
     ("large_loss", ("C",), "no root"),
 ]
+
+
+OTHERS = [
+    ("why_blur", "Where the position is uncertain, the least squares answer is averaging, and that smears the edges."),
+    ("why_blur", "Squared error is smallest at the expected value: over all plausible edges that is a soft ramp."),
+    ("why_blur", "Half way costs little everywhere; a sharp edge in an incorrect location costs the contrast squared."),
+    ("mse", lambda a, b: ((a - b) ** 2).flatten(1).mean(1) / 4),
+    ("range_factor", torch.tensor(4)),
+    ("three_losses", lambda embed, photo, options: {
+        "pixels": embed(photo, tap_weights=[0, 0, 0, 0], **options),
+        "features": embed(photo, mse_weight=0.0, **options),
+        "both": embed(photo, **options),
+    }),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, answer", OTHERS)
+def test_other_right_answers_pass(name, answer):
+    getattr(checks, f"check_{name}")(answer)
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)

@@ -87,6 +87,16 @@ def test_compare_takes_the_solution():
         (functools.partial(compare, mean=torch.sum), "take their mean"),
         (functools.partial(compare, power=1), "squares them"),
         (functools.partial(compare, weight=0.25), "mean over the four"),
+        (lambda i, p, f, n: compare(i, p, f, n, maps=False) + compare(i, p, f, n, pixels=False, mean=torch.sum), "N_j"),
+        (
+            lambda i, p, f, n: compare(i, p, f, n, maps=False) + compare((i + 1) / 2, p, f, n, pixels=False),
+            "the network",
+        ),
+        (
+            lambda i, p, f, n: compare(i, p, f, n, pixels=False) + ((i + 1) / 2 - p).square().mean(),
+            "only one of the two",
+        ),
+        (lambda *given: compare(*given).sqrt(), "root"),
         (functools.partial(compare, weight=0.5), "does each count once"),
         (only_the_last, "inside of the loop"),
         (lambda *given: compare(*given).detach(), "way back"),
@@ -283,6 +293,11 @@ def test_why_moved():
     checks.check_why_moved(
         "The generator was trained on faces that stand at one place, and a style cannot move what it learned elsewhere."
     )
+    for right in (
+        "The network was only shown aligned portraits, so it knows eyes at fixed coordinates, and no style moves them.",
+        "Every example in its dataset had the eyes at the same spot, and nothing in a code can translate the features.",
+    ):
+        checks.check_why_moved(right)
     refused(checks.check_why_moved, "", words="two or three sentences")
     refused(checks.check_why_moved, None, words="two or three sentences")
     vague = "It is harder since the picture is another one and so the loss is just a bit higher than before."
@@ -302,8 +317,31 @@ def stop_at(losses, window=50, tolerance=0.1, shift=0, against=None, absolute=Fa
     return len(losses) - 1 if last else None
 
 
-def test_stop_at_takes_the_solution():
-    checks.check_stop_at(stop_at)
+def as_a_share(losses, window=50, tolerance=0.1):
+    for k in range(window, len(losses)):
+        if (losses[k - window] - losses[k]) / losses[k - window] < tolerance:
+            return k
+    return len(losses) - 1
+
+
+def other_way_round(losses, window=50, tolerance=0.1):
+    below = (k for k in range(window, len(losses)) if losses[k] < (1 - tolerance) * losses[k - window])
+    return next(below, len(losses) - 1)
+
+
+def from_the_first(losses, window=50, tolerance=0.1):
+    above = (k for k in range(len(losses)) if losses[k] > (1 - tolerance) * losses[k - window])
+    return next(above, len(losses) - 1)
+
+
+def one_too_far(losses, window=50, tolerance=0.1):
+    k = as_a_share(losses, window, tolerance)
+    return len(losses) if k == len(losses) - 1 else k
+
+
+@pytest.mark.parametrize("answer", [stop_at, as_a_share])
+def test_stop_at_takes_the_solution(answer):
+    checks.check_stop_at(answer)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +354,11 @@ def test_stop_at_takes_the_solution():
         (functools.partial(stop_at, absolute=True), "share"),
         (functools.partial(stop_at, shift=1), "look at"),
         (functools.partial(stop_at, last=False), "after the loop"),
+        (other_way_round, "other way round"),
+        (from_the_first, "before the first window"),
+        (one_too_far, "count from 0"),
+        (lambda losses, window, tolerance: stop_at(losses, window, 0.05), "`tolerance` changes nothing"),
+        (lambda losses, window, tolerance: stop_at(losses, window, tolerance, against=10), "`window` changes nothing"),
     ],
 )
 def test_stop_at_names_the_mistake(answer, words):

@@ -37,6 +37,7 @@ MISTAKES = [
     ("give_smile", lambda w, n, s, lam: w + s - n, "lambda is not used"),
     ("give_smile", lambda w, n, s, lam: lam * (w + s - n), "scaled too"),
     ("mean_smile", lambda *a: None, "no value"),
+    ("mean_smile", lambda n, s, k: smile(0 * n, s, k), "neutral code off"),
     ("mean_smile", lambda n, s, k: (s - n).mean(0), "left_out"),
     ("mean_smile", lambda n, s, k: smile(n, s, k) * 3, "sum of the smiles"),
     ("mean_smile", lambda n, s, k: smile(n, s, k) * 0.75, "number of the others"),
@@ -54,6 +55,27 @@ MISTAKES = [
     ("request", "I would do it because the newspaper pays me well and the picture is really nicer so", "believe"),
     ("request", "I would refuse since readers believe what they see and that would be a bad thing indeed", "asked"),
 ]  # fmt: skip
+
+
+OTHERS = [
+    ("give_smile", lambda w, n, s, lam: w + lam * s - lam * n),
+    ("mean_smile", lambda n, s, k: ((s - n).sum(0) - (s - n)[k]) / (len(n) - 1)),
+    ("crossover_prediction", "colors"),
+    ("request", "I would decline unless she gives permission and it is marked as altered: voters could be misled."),
+    ("request", "Dishonest, since photos are taken as evidence. With approval and a clear disclosure it may be shown."),
+]
+TASK = "Sure, I will do the task a little earlier than my clients wish, since I like friendly portraits so much."
+
+
+@pytest.mark.parametrize("name, answer", OTHERS)
+def test_other_right_answers_pass(name, answer):
+    getattr(checks, f"check_{name}")(answer)
+
+
+def test_words_that_only_hold_the_letters_do_not_count():
+    """ "lie" is in earlier and clients, "ask" in task."""
+    with pytest.raises(CheckFailed, match="readers would believe"):
+        checks.check_request(TASK)
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)

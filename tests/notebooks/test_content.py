@@ -97,13 +97,16 @@ def test_there_are_enough_exercises_of_all_kinds():
 def test_a_lesson_says_what_for_and_how_long_and_where_next(lesson):
     first, text = cells(learner(lesson))[0].source, prose(learner(lesson))
     assert re.match(rf"# {int(lesson[:2])}\. \S", first)
-    for word in ("**Goals**", "**Before**", "**Time**"):
+    for word in ("**Goals**", "**Before**", "**Time**", "**You will see**"):
         assert word in first, word
+    assert re.search(r"!\[[^\]]+\]\(images/\w+\.svg\)", first), "a picture of what comes"
+    assert len(set(re.findall(r"\(GLOSSARY\.md#([\w-]+)\)", text))) >= 3, "words lead to the glossary"
     asked = text.partition("**Ask yourself**")[2]
     questions = re.findall(r"<details>\s*<summary>.+?</summary>\s*[^<\s]", asked, re.DOTALL)
     assert len(questions) >= 3, "three questions, answers folded"
     assert "## What you have seen" in text
-    assert "**Next:**" in text or lesson == LESSONS[-1]
+    following = dict(zip(LESSONS, LESSONS[1:])).get(lesson)
+    assert following is None or f"]({following}.ipynb)" in text.partition("**Next:**")[2]
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
@@ -134,6 +137,16 @@ def test_no_widget_that_strict_tests_or_old_colab_cannot_run():
             "%pip",
         ):
             assert name not in code, f"{lesson}: {name}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_an_explorer_has_a_sheet_in_its_own_cell(path):
+    """Where no widget runs, on GitHub and in print, the cell still shows what there is to explore."""
+    for cell in cells(path, "code"):
+        if re.search(r"course\.\w+Explorer\(", cell.source):
+            assert re.search(r"\.snapshot\(\)\s*$", cell.source), cell.id
+            shown = any("<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs)
+            assert shown or path == learner(path.stem), cell.id
 
 
 # --- links and pictures ---------------------------------------------------------------------------------------------
