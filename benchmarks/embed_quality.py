@@ -66,17 +66,18 @@ def pictures(plus: EmbedResult, generator: Generator, folder: Path) -> None:
     count = len(plus.w_plus)
     six = list(range(0, count, max(1, count // 6)))[:6]
     pairs = [picture for k in six for picture in (plus.target[k], plus.image[k])]
-    write_image(contact_sheet(pairs, columns=4, labels=["photo", "W+"] * len(six)), folder / "six_embeddings.png")
+    write_image(contact_sheet(pairs, columns=4, labels=["photo", "W+"] * len(six)), folder / "six_embeddings.jpg")
     codes = morph(plus.w_plus[six[-1]], plus.w_plus[six[0]], torch.linspace(0, 1, 8))
     with torch.no_grad():
         strip = generator.synthesis(codes.to(generator.device)).cpu()
-    write_image(contact_sheet(list(strip), columns=8), folder / "morph_strip.png")
+    write_image(contact_sheet(list(strip), columns=8), folder / "morph_strip.jpg")
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("--out", type=Path, default=report.RESULTS)
+    parser.add_argument("--name", default="embed_quality", help="of the table")
     parser.add_argument("--generator", nargs="+", default=["faces-64"], help="several: a table for each")
     parser.add_argument("--perceptual", default="slim")
     parser.add_argument("--limit", type=int, default=None, help="only so many photos")
@@ -92,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
         tables[Path(name).stem], plus = measure(generator, files, perceptual, options)
     options.out.mkdir(parents=True, exist_ok=True)
     result = tables if len(tables) > 1 else next(iter(tables.values()))
-    (options.out / "embed_quality.json").write_text(json.dumps(result, indent=1) + "\n")
+    (options.out / f"{options.name}.json").write_text(json.dumps(result, indent=1) + "\n")
     pictures(plus, generator, options.out)
 
 

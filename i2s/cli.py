@@ -148,9 +148,8 @@ def cmd_embed(options) -> int:
     import warnings
 
     from i2s import embed
-    from i2s.embedding import full_size
-    from i2s.images import contact_sheet, load_photos, write_image
-    from i2s.outputs import SHEET, check_outputs, names_of
+    from i2s.images import load_photos
+    from i2s.outputs import SHEET, check_outputs, kept, names_of
 
     if options.resume and options.checkpoint is None:
         raise SettingsError("--resume needs the file that is to be gone on from: give --checkpoint FILE.")
@@ -178,6 +177,21 @@ def cmd_embed(options) -> int:
     print(f"generator: {result.generator}\nperceptual network: {result.perceptual}")
     for notice in result.notices:
         print(f"i2s: {notice}", file=sys.stderr)
+    with kept(result):
+        _write_results(result, names, options)
+    if result.stopped:
+        more = "; --resume goes on from the checkpoint" if options.checkpoint and options.checkpoint.exists() else ""
+        print(f"i2s: ended early ({result.stopped}); what was found is saved{more}.", file=sys.stderr)
+        return 130 if result.stopped == "interrupted" else 1
+    return 0
+
+
+def _write_results(result, names: list[str], options) -> None:
+    """What `embed` found, photo by photo, and the contact sheet."""
+    from i2s.embedding import full_size
+    from i2s.images import contact_sheet, write_image
+    from i2s.outputs import SHEET
+
     for k, name in enumerate(names):
         one = result.select(k)
         one.save(options.out / f"{name}.safetensors")
@@ -192,11 +206,6 @@ def cmd_embed(options) -> int:
     labels = [text for name in names for text in (name, "embedded")]
     write_image(contact_sheet(pairs, columns=min(8, len(pairs)), labels=labels), options.out / SHEET)
     print(f"{options.out / SHEET}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s")
-    if result.stopped:
-        more = "; --resume goes on from the checkpoint" if options.checkpoint and options.checkpoint.exists() else ""
-        print(f"i2s: ended early ({result.stopped}); what was found is saved{more}.", file=sys.stderr)
-        return 130 if result.stopped == "interrupted" else 1
-    return 0
 
 
 def _settings(options) -> dict:
@@ -269,6 +278,9 @@ def _code(path: Path, generator, options):
                 f"{path} holds a code of shape {list(w_plus.shape[1:])}, but this generator takes "
                 f"[{generator.num_ws}, {generator.w_dim}]: embed the photo with the same --generator."
             )
+        if result.generator != generator.describe():
+            other = f"{path} is a code of another generator, {result.generator}"
+            print(f"i2s: {other}: its image is another one here.", file=sys.stderr)
         if any(result.tuned) or any(noise.ndim == 4 for noise in result.noise):
             print(
                 f"i2s: {path} has weights or noise maps of its own, which the morph leaves out: it blends codes alone.",

@@ -1,5 +1,9 @@
-"""Where `i2s embed` writes: names of which none is another's, and no photo that is written over by its embedding."""
+"""Where `i2s embed` writes: no name is another's, no photo is written over, and nothing is lost with a full disk."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from i2s.errors import OutputError
@@ -36,6 +40,23 @@ def check_outputs(folder: Path, files: list[str], inputs: list[Path | None], che
     for given in inputs:
         if given is not None and any(_same(given, path) for path in written):
             raise OutputError(f"{given} would be overwritten by a result: choose another folder with --out.")
+
+
+@contextmanager
+def kept(result) -> Iterator[None]:
+    """Around the writing of an `EmbedResult`: where it fails, the result is put among the temporary files instead.
+
+    OutputError all the same: it says where.
+    """
+    try:
+        yield
+    except OutputError as error:
+        place = Path(tempfile.gettempdir()) / f"i2s-embedding-{os.getpid()}.safetensors"
+        try:
+            result.save(place)
+        except OutputError:
+            raise error from None
+        raise OutputError(f"{error} What was found is in {place}.") from error
 
 
 def _same(a: Path, b: Path) -> bool:

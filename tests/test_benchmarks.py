@@ -14,7 +14,7 @@ from i2s.perceptual.slim import load_slim
 from i2s.perceptual.vgg16 import VGG16
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks import report, step_time, time_to_quality  # noqa: E402
+from benchmarks import embed_quality, report, step_time, time_to_quality  # noqa: E402
 from benchmarks.straightforward import Straightforward  # noqa: E402
 
 
@@ -153,3 +153,21 @@ def test_time_to_quality_goes_on_and_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(time_to_quality, "run", None)  # all of it is kept
     assert time_to_quality.main(arguments + few) == table
     assert {"time_to_quality.png", "time_to_quality.md"} <= {file.name for file in tmp_path.iterdir()}
+
+
+def test_embed_quality_of_several_generators(tmp_path):
+    from PIL import Image
+
+    for k in range(2):
+        Image.effect_noise((64, 64), 20 + 30 * k).convert("RGB").save(tmp_path / f"{k}.png")
+    few = [str(tmp_path), "--limit", "2", "--at", "1", "3", "--at-w", "2", "--out", str(tmp_path / "results")]
+    embed_quality.main([*few, "--generator", "faces-64", "faces-64-adain", "--name", "both"])
+    tables = json.loads((tmp_path / "results" / "both.json").read_text())
+    assert list(tables) == ["faces-64", "faces-64-adain"]
+    for name, table in tables.items():
+        assert table["generator"].startswith(f"{name} (") and table["photos"] == 2
+        assert table["machine"] == report.machine() and table["commit"] == report.commit()
+        assert table["w+"]["3"]["psnr"] > table["w+"]["1"]["psnr"] and list(table["w"])[0] == "2"
+    assert {"both.json", "six_embeddings.jpg", "morph_strip.jpg"} == {f.name for f in (tmp_path / "results").iterdir()}
+    embed_quality.main([*few, "--generator", "faces-64"])  # of one alone, no table of tables
+    assert json.loads((tmp_path / "results" / "embed_quality.json").read_text())["photos"] == 2

@@ -359,3 +359,44 @@ def test_a_full_memory_is_said_as_such(command, photo, monkeypatch, capsys):
     monkeypatch.setattr("i2s.embedding.run.initial_code", needs_all)
     assert command("embed", photo, "--quiet") != 0
     assert "memory is full" in one_line(capsys)
+
+
+def test_an_embedding_whose_disk_is_full_is_not_lost(command, photo, capsys, monkeypatch, tmp_path):
+    """The disk fills up during the search: there was room for the trial before it."""
+    from i2s import results
+
+    write, safe = results.write_atomically, tmp_path / "safe"
+
+    def full(path, content):
+        if safe not in path.parents:
+            raise OutputError(f"{path} cannot be written (No space left on device): make room.")
+        return write(path, content)
+
+    monkeypatch.setattr(results, "write_atomically", full)
+    monkeypatch.setattr("tempfile.tempdir", str(safe))
+    assert command("embed", photo, "--quiet") == OutputError.exit_code
+    said = one_line(capsys)
+    (file,) = safe.iterdir()
+    assert "No space left" in said and said.endswith(f"What was found is in {file}.")
+    assert len(EmbedResult.load(file)) == 1
+
+
+def test_where_nothing_can_be_written_the_first_error_stands(command, photo, capsys, monkeypatch):
+    def full(path, content):
+        raise OutputError(f"{path} cannot be written (No space left on device): make room, or choose another place.")
+
+    monkeypatch.setattr("i2s.results.write_atomically", full)
+    assert command("embed", photo, "--quiet") == OutputError.exit_code
+    said = one_line(capsys)
+    assert "photo.safetensors cannot be written" in said and "What was found" not in said
+
+
+def test_morph_says_when_a_code_is_of_another_generator(command, photo, capsys, tmp_path):
+    assert command("embed", photo, "--quiet") == 0
+    other = save_generator(tiny_generator(32), tmp_path / "other.safetensors", half=False)
+    code = command.folder / "i2s-out" / "photo.safetensors"
+    capsys.readouterr()
+    assert command("morph", code, code, "-o", "strip.png", generator=other) == 0
+    assert "photo.safetensors is a code of another generator, tiny (" in capsys.readouterr().err
+    assert command("morph", code, code, "-o", "strip.png") == 0
+    assert capsys.readouterr().err == ""

@@ -26,10 +26,13 @@ class Lab:
         return steps * photos * self.seconds_per_step / 60
 
 
-def setup(generator: str | None = None, perceptual: str = "auto", device: str | None = None) -> Lab:
+def setup(
+    generator: str | None = None, perceptual: str = "auto", device: str | None = None, steps: int | None = None
+) -> Lab:
     """Choose device, generator and perceptual network, and print each choice with its reason.
 
     generator: a name of `i2s generators` or a weight file; None is the one that ships with the course.
+    steps: how many embedding steps the cells of a lesson come to; printed as the minutes that they take here.
     """
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     print(f"Python {platform.python_version()}, torch {torch.__version__}")
@@ -42,13 +45,21 @@ def setup(generator: str | None = None, perceptual: str = "auto", device: str | 
         many = f"{threads} thread{'' if threads == 1 else 's'}"
         print(f"device      CPU, {many}, {_memory_gib():.0f} GiB memory ({why})")
     network = load_generator(generator, device=chosen) if generator else load_generator(device=chosen)
-    print(f"generator   {network.describe()}")
+    print(f"generator   {network.describe()} ({'as you asked' if generator else 'it ships with the course'})")
     eye = load_perceptual(perceptual, device=chosen)
     print(f"perceptual  {eye.describe()}")
     lab = Lab(chosen, network, eye, _time_step(network, eye))
     one = lab.seconds_per_step
     print(f"speed       {1 / one:.0f} embedding steps a second: 300 steps take {300 * one:.0f} s")
+    if steps is not None:
+        print(f"lesson      all its cells together take {_about(lab.minutes(steps))}")
     return lab
+
+
+def _about(minutes: float) -> str:
+    if minutes < 0.75:
+        return "less than a minute"
+    return f"about {minutes:.0f} minute{'' if round(minutes) == 1 else 's'}"
 
 
 def _memory_gib() -> float:

@@ -42,7 +42,7 @@ from IPython.display import display
 import i2s
 from i2s import course
 
-lab = course.setup()
+lab = course.setup(steps=300)
 
 # %% [markdown]
 # The generator is small: we trained it for this course, so that it works without a GPU and without a network. What it

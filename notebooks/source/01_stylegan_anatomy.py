@@ -30,7 +30,7 @@ import torch
 import i2s
 from i2s import checks, course
 
-lab = course.setup()
+lab = course.setup(steps=150)
 generator = lab.generator
 
 # %% [markdown]

@@ -32,7 +32,7 @@ from i2s.latents import latent_statistics
 from i2s.losses import ImageLoss
 from i2s.metrics import psnr
 
-lab = course.setup()
+lab = course.setup(steps=1600)
 generator = lab.generator
 
 # %% [markdown]

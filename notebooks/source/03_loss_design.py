@@ -35,7 +35,7 @@ from i2s.course.reference import reference_lpips
 from i2s.losses import PixelMSE
 from i2s.metrics import psnr
 
-lab = course.setup()
+lab = course.setup(steps=2000)
 generator = lab.generator
 photo = i2s.load_photos(data.astronaut()[15:195, 135:315], generator.resolution).to(lab.device)
 

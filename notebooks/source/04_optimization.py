@@ -29,7 +29,7 @@ import torch
 import i2s
 from i2s import checks, course
 
-lab = course.setup()
+lab = course.setup(steps=3500)
 generator, net = lab.generator, lab.perceptual
 
 # %% [markdown]

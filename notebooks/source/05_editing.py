@@ -29,7 +29,7 @@ from IPython.display import display
 import i2s
 from i2s import checks, course
 
-lab = course.setup()
+lab = course.setup(steps=50)
 generator = lab.generator
 
 # %% [markdown]
