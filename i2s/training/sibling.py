@@ -68,6 +68,8 @@ class Distillation:
             torch.manual_seed(0)
             self.student = sibling_of(teacher)
             self.judge = ProjectedDiscriminator(vgg, teacher.resolution) if vgg is not None else None
+        if not 0 < rate < math.inf:
+            raise SettingsError(f"The learning rate is {rate}, but must be above 0.")
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
         self.rng = torch.Generator().manual_seed(0)
         self.adam = torch.optim.Adam(self.student.synthesis.parameters(), lr=rate, betas=(0.0, 0.99))
@@ -185,13 +187,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--vgg", type=Path, help="VGG-19 weights; without them there is no judge")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run: checkpoints, sheet")
     parser.add_argument("--minutes", type=float, default=9.5, help="train so long (default 9.5)")
+    parser.add_argument("--rate", type=float, default=0.002, help="learning rate (default 0.002; less at the end)")
     parser.add_argument("--out", type=Path, help="write the generator to this file (.safetensors)")
     options = parser.parse_args(arguments)
     try:
         teacher = load_generator(str(options.teacher))
         vgg = VGG19(options.vgg) if options.vgg else None
         make_folder(options.run)
-        run = Distillation(teacher, SqueezeNet(options.features), vgg, options.run)
+        run = Distillation(teacher, SqueezeNet(options.features), vgg, options.run, rate=options.rate)
         run.train(options.minutes * 60, report=lambda text: print(text, flush=True))
         if options.out:
             notes = {

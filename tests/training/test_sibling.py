@@ -106,6 +106,12 @@ def test_a_run_of_other_networks_is_refused(teacher, tmp_path):
         Distillation(teacher, Eye(), None, tmp_path, batch=8, dtype=None)
 
 
+@pytest.mark.parametrize("rate", [0, -0.1, float("nan")])
+def test_a_rate_that_is_none_is_refused(teacher, tmp_path, rate):
+    with pytest.raises(SettingsError, match="The learning rate is .*, but must be above 0"):
+        Distillation(teacher, Eye(), None, tmp_path, batch=8, rate=rate, dtype=None)
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(teacher, tmp_path, capsys):
     (tmp_path / "file").write_bytes(b"old")
     file = save_generator(teacher, tmp_path / "teacher.safetensors")
