@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     perceptual = load_perceptual(options.perceptual)
-    files = sorted(p for p in options.photos.iterdir() if p.suffix.lower() in (".jpg", ".png"))[: options.limit]
+    files = report.photos(options.photos, options.limit)
     tables = {}
     for name in options.generator:
         generator = load_generator(name)

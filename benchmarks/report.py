@@ -37,6 +37,11 @@ def commit() -> str:
     return head + ("+" if changed else "")
 
 
+def photos(folder: Path, limit: int | None = None) -> list[Path]:
+    """The pictures of a folder in the order of their names, at most `limit`."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".png"))[:limit]
+
+
 def quartiles(values) -> tuple[float, float, float]:
     """(a quarter of the values is below, the median, a quarter is above); the values may be infinite."""
     ordered = sorted(values)

@@ -30,10 +30,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report  # noqa: E402
 from i2s import embed, load_generator, load_perceptual  # noqa: E402
-from i2s.embedding.checkpoints import digest  # noqa: E402
 from i2s.embedding.metric import inverse_metric  # noqa: E402
 from i2s.embedding.presets import preset_settings  # noqa: E402
 from i2s.images import load_photos  # noqa: E402
+from i2s.tensors import digest  # noqa: E402
 
 METRIC_IMAGES = inspect.signature(inverse_metric).parameters["count"].default
 # gradients' worth of work before the first step: a forward pass alone counts as a third of a gradient
@@ -125,7 +125,7 @@ def measure(options) -> tuple[dict, dict]:
     """(table, {method: [(curves, k, mark of the paper)]})."""
     generator = load_generator(options.generator) if options.generator else load_generator()
     perceptual = load_perceptual(options.perceptual)
-    files = sorted(p for p in options.photos.iterdir() if p.suffix.lower() in (".jpg", ".png"))[: options.limit]
+    files = report.photos(options.photos, options.limit)
     photos = load_photos(files, generator.resolution)
     fast_steps = options.fast_steps or preset_settings("fast").steps
     steps = {"paper": options.steps, "adam": options.adam_steps, "mean": fast_steps, "fast": fast_steps}

@@ -51,3 +51,8 @@ class DeviceError(I2SError, RuntimeError):
     """The device is missing or out of memory."""
 
     exit_code = 8
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of Python or of a library says, in one line, for the brackets of a message of ours."""
+    return getattr(error, "strerror", None) or str(error).partition("\n")[0]

@@ -1,23 +1,10 @@
-"""Writing files so that nothing is lost: the new file is complete before the old one goes. And reading tensors."""
+"""Writing files so that nothing is lost: the new file is complete before the old one goes."""
 
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from i2s.errors import OutputError
-
-if TYPE_CHECKING:  # the names and addresses of weights are known without torch
-    from torch import Tensor
-
-
-def read_tensors(file) -> "dict[str, Tensor]":
-    """All tensors of an open safetensors file, in memory of their own.
-
-    As they lie in the file they may begin at an odd address, and there a processor may sum in another order: what is
-    computed from them would not be, bit for bit, what it was before they were saved.
-    """
-    return {name: file.get_tensor(name).clone() for name in file.keys()}
+from i2s.errors import OutputError, reason_of
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:
@@ -43,9 +30,8 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, place)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"{path} could not be written ({reason}): free some space or choose another folder."
+            f"{path} could not be written ({reason_of(error)}): free some space or choose another folder."
         ) from error
     finally:  # also when it is interrupted
         if temporary is not None:
@@ -53,11 +39,10 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
     return path
 
 
-def make_folder(path: str | Path) -> Path:
-    """A folder for results, made before the work and not after it. OutputError when it cannot be."""
+def make_folder(path: str | Path, what: str = "the folder of results") -> Path:
+    """A folder for what is written, made before the work and not after it. OutputError when it cannot be."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{path} cannot be the folder of results ({reason}): choose another one.") from error
+        raise OutputError(f"{path} cannot be {what} ({reason_of(error)}): choose another one.") from error
     return Path(path)

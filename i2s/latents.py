@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2s.tensors import digest
+
 
 @dataclass(frozen=True)
 class LatentStatistics:
@@ -53,8 +55,6 @@ def latent_statistics(generator, count: int = 100_000, seed: int = 0) -> LatentS
     largest, so that whitening never divides by zero. What was computed is kept with the generator, for as long as its
     mapping network is what it was.
     """
-    from i2s.embedding.checkpoints import digest
-
     if generator.latents is not None:
         return generator.latents.to(generator.w_mean)
     key = count, seed, digest(generator.mapping.state_dict().values())

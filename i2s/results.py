@@ -12,7 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from i2s.errors import LatentError
-from i2s.files import read_tensors, write_atomically
+from i2s.files import write_atomically
+from i2s.tensors import read_tensors
 
 FORMAT, VERSION = "i2s-embedding", 2
 ADDED = ("photo_steps", "endings", "loss_terms", "task", "notices")  # notes that files of version 1 lack

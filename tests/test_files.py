@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from i2s.errors import OutputError
+from i2s.errors import OutputError, reason_of
 from i2s.files import write_atomically
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -72,7 +72,7 @@ def test_ctrl_c_keeps_the_old_file(tmp_path, monkeypatch):
 
 LIMITED = """
 import resource, sys
-from i2s.errors import OutputError
+from i2s.errors import OutputError, reason_of
 from i2s.files import write_atomically
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -126,3 +126,15 @@ def test_a_folder_without_permission(tmp_path):
     finally:
         tmp_path.chmod(0o700)
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (ValueError("the first line\nand the second"), "the first line"),
+        (EOFError(), ""),
+    ],
+)
+def test_the_reason_of_an_error_is_one_line(error, said):
+    assert reason_of(error) == said

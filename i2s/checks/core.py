@@ -85,6 +85,12 @@ def expect_choice(answer, right: str, wrong: dict[str, str]) -> None:
     expect(found == right, f"{answer!r}: {wrong.get(found, '')}")
 
 
+def expect_sentences(answer, least: int = 12) -> None:
+    """`answer` is a text of at least so many words; what it says, `mentions` looks for."""
+    long_enough = isinstance(answer, str) and len(answer.split()) >= least
+    expect(long_enough, "write two or three sentences into the string `answer`.")
+
+
 def mentions(text: str, *stems: str) -> bool:
     """Whether a word of `text` begins with one of the stems, which are lower case: "ask" is in asked, not in task."""
     return re.search(r"\b(?:" + "|".join(stems) + ")", text.lower()) is not None

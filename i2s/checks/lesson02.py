@@ -5,7 +5,7 @@ import re
 import torch
 from torch import Tensor
 
-from i2s.checks.core import close, expect, expect_choice, expect_tensor, mentions, passed
+from i2s.checks.core import close, expect, expect_choice, expect_sentences, expect_tensor, mentions, passed
 from i2s.latents import LatentStatistics
 
 
@@ -143,9 +143,7 @@ def check_strangeness(strangeness) -> None:
 
 def check_choice_of_space(answer) -> None:
     """Exercise 2.6: W or W+, for which purpose. Looks for both spaces and both reasons only."""
-    expect(
-        isinstance(answer, str) and len(answer.split()) >= 15, "write two or three sentences into the string `answer`."
-    )
+    expect_sentences(answer, 15)
     words = re.sub(r"\bw[ _-]?plus\b", "w+", answer.lower())
     expect("w+" in words, "say for which purpose you choose W+.")
     expect(_speaks_of_w(words), "say for which purpose you choose W.")

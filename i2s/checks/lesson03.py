@@ -2,7 +2,7 @@
 
 import torch
 
-from i2s.checks.core import close, expect, expect_choice, expect_tensor, mentions, passed
+from i2s.checks.core import close, expect, expect_choice, expect_sentences, expect_tensor, mentions, passed
 from i2s.errors import I2SError
 
 
@@ -55,8 +55,7 @@ def check_mse(mse) -> None:
 
 def check_why_blur(answer) -> None:
     """Exercise 3.3: why MSE draws blur where it is not sure; looks for the mean and for the several places only."""
-    long = isinstance(answer, str) and len(answer.split()) >= 12
-    expect(long, "write two or three sentences into the string `answer`.")
+    expect_sentences(answer)
     mean = ("mean", "averag", "between", "middle", "expect", "half", "blend", "mix", "compromise", "gr[ea]y")
     places = ("place", "position", "location", "spot", "shift", "where", "edges", "moved", "several", "wrong")
     places += ("possib", "plausib", "candidate", "option", "uncertain", "guess", "incorrect")

@@ -2,7 +2,7 @@
 
 import torch
 
-from i2s.checks.core import close, expect, expect_choice, expect_tensor, mentions, passed
+from i2s.checks.core import close, expect, expect_choice, expect_sentences, expect_tensor, mentions, passed
 
 
 def check_initial_code(initial_code, generator) -> None:
@@ -309,8 +309,7 @@ def _check_run(name: str, cause, what: str) -> None:
 
 def check_why_moved(answer) -> None:
     """Exercise 4.11: why a moved face costs more; looks whether place and training are both mentioned."""
-    long = isinstance(answer, str) and len(answer.split()) >= 12
-    expect(long, "write two or three sentences into the string `answer`.")
+    expect_sentences(answer)
     place = ("constant", "grid", "place", "position", "(un|mis)?align", "where", "cent(re|er)", "shift", "location")
     place += ("coordinate", "spot", "layout", "fixed", "translat", "middle")
     training = ("train", "seen", "saw", "learn", "never", "shown", "example", "data")

@@ -2,7 +2,7 @@
 
 import torch
 
-from i2s.checks.core import close, expect, expect_choice, expect_tensor, mentions, passed
+from i2s.checks.core import close, expect, expect_choice, expect_sentences, expect_tensor, mentions, passed
 
 
 def _codes(count: int, seed: int = 0) -> list[torch.Tensor]:
@@ -95,8 +95,7 @@ def check_dark_hair(cause) -> None:
 
 def check_request(answer) -> None:
     """Exercise 5.6: a request to edit a portrait. Looks for consent or labelling, and for a reason."""
-    long_enough = isinstance(answer, str) and len(answer.split()) >= 15
-    expect(long_enough, "write two or three sentences into the string `answer`.")
+    expect_sentences(answer, 15)
     reason = ("dece(iv|pt)", "believ", "misle", "trust", "truth", "untrue", "lies?\\b", "lying", "fake", "manipul")
     reason += ("honest", "dishonest", "fool", "trick", "distort", "evidence", "authentic", "reality", "propagand")
     condition = ("consent", "ask(ed|ing)?\\b", "agree", "label", "say so", "permi", "caption", "marked", "declar")

@@ -1,6 +1,5 @@
 """Checkpoints: one file, from which a search that was killed goes on as if it had not been."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,8 +11,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from i2s.errors import LatentError, OutputError, SettingsError
-from i2s.files import read_tensors, write_atomically
+from i2s.files import write_atomically
 from i2s.losses import Sum
+from i2s.tensors import digest, read_tensors
 
 FORMAT, VERSION = "i2s-checkpoint", 1
 
@@ -139,12 +139,3 @@ def described(part) -> str:
     if isinstance(part, torch.nn.Module) or not hasattr(part, "__dict__"):
         return type(part).__name__
     return f"{type(part).__name__}({', '.join(f'{name}={described(value)}' for name, value in vars(part).items())})"
-
-
-def digest(tensors: Iterable[Tensor]) -> str:
-    """SHA-256 of shapes, types and bytes."""
-    total = hashlib.sha256()
-    for tensor in tensors:
-        total.update(f"{list(tensor.shape)} {tensor.dtype}".encode())
-        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return total.hexdigest()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2s.compat import OutOfMemoryError
 from i2s.embedding.checkpoints import Checkpoint, described, identity_of
 from i2s.embedding.loop import descend
 from i2s.embedding.noise_maps import fresh_maps, shows_noise, stored_maps
@@ -109,7 +110,7 @@ def embed(
             if recorder.w_plus is None:  # there is nothing yet to return
                 raise
             recorder.stopped = "interrupted"
-        except torch.cuda.OutOfMemoryError as error:  # its name in every torch, and on every device
+        except OutOfMemoryError as error:
             raise DeviceError(
                 f"The device ran out of memory with {len(targets)} photos at {generator.resolution} px: "
                 "embed fewer at once, or use a smaller generator."

@@ -43,7 +43,7 @@ def initial_code(
         found = settings.space != "z" and has_encoder(generator)
         settings = replace(settings, init="encoder" if found else "mean")
     if start is not None:
-        code = _check_start(torch.as_tensor(start), generator, settings.space, count)
+        code = _check_start(start, generator, settings.space, count)
     elif settings.init == "mean":
         code = _mean_z(generator, settings) if settings.space == "z" else generator.w_mean
     elif settings.init == "uniform":

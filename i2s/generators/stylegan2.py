@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from i2s.compat import is_compiling
 from i2s.errors import SettingsError
 from i2s.generators import frozen, layers
 from i2s.generators.base import (
@@ -31,8 +32,6 @@ from i2s.generators.base import (
     shown,
     truncate,
 )
-
-is_compiling = getattr(torch.compiler, "is_compiling", lambda: False)  # from torch 2.3 on
 
 
 @dataclass(frozen=True)

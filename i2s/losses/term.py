@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2s.compat import is_compiling
 from i2s.errors import SettingsError
 
-is_compiling = getattr(torch.compiler, "is_compiling", lambda: False)  # from torch 2.3 on
 CHUNK = 1 << 19  # numbers; so many stay in the cache of a processor
 
 

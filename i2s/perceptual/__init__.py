@@ -9,7 +9,7 @@ from dataclasses import fields
 import torch
 from torch import nn
 
-from i2s.errors import DeviceError, SettingsError
+from i2s.errors import DeviceError, SettingsError, reason_of
 
 NAMES = ("auto", "vgg16", "slim")
 
@@ -25,9 +25,9 @@ def load_perceptual(name: str = "auto", device: str | torch.device | None = None
     """
     net = _load(name, settings)
     try:
-        return net.to("cpu" if device is None else device, memory_format=torch.channels_last)
+        return net.to("cpu" if device is None else device)
     except (RuntimeError, AssertionError, TypeError) as error:  # no such device, or no memory on it
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = reason_of(error).rstrip(".")
         raise DeviceError(f"{net.name} cannot be put on {device} ({reason}): choose another device.") from error
 
 

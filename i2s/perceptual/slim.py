@@ -116,7 +116,7 @@ def check_images(images: Tensor, smallest: int = 16) -> None:
         )
 
 
-def load_slim(path: str | Path | None = None, device: str | torch.device = "cpu") -> SlimNet:
+def load_slim(path: str | Path | None = None) -> SlimNet:
     """The shipped network (or that of another file), frozen, in float32. WeightFileError when the file is unusable."""
     path = Path(path) if path is not None else data_dir() / FILE
     try:
@@ -132,7 +132,7 @@ def load_slim(path: str | Path | None = None, device: str | torch.device = "cpu"
         if isinstance(error, WeightFileError):
             raise
         raise WeightFileError(f"{path} is broken and cannot be read: install i2s again.") from error
-    return net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def slim_bytes(net: SlimNet, notes: dict) -> bytes:

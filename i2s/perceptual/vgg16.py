@@ -121,10 +121,8 @@ def cached_file() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / FILE
 
 
-def load_vgg16(
-    settings: VGG16Settings = VGG16Settings(), device: str | torch.device = "cpu", progress: bool = True
-) -> VGG16:
-    """VGG-16 with torchvision's ImageNet weights, frozen, in float32; the first call fetches them (528 MB).
+def load_vgg16(settings: VGG16Settings = VGG16Settings(), progress: bool = True) -> VGG16:
+    """VGG-16 with torchvision's ImageNet weights, frozen, in float32, on the CPU; the first call fetches them (528 MB).
 
     DownloadError when they cannot be fetched (or I2S_OFFLINE=1 forbids it), WeightFileError when the file in torch's
     cache is broken.
@@ -134,7 +132,7 @@ def load_vgg16(
         net.load_state_dict(rename(state))
     except (KeyError, TypeError, RuntimeError) as error:
         raise WeightFileError(f"{cached_file()} is not VGG-16: remove it, and it will be fetched again.") from error
-    return net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def rename(state: dict[str, Tensor]) -> dict[str, Tensor]:

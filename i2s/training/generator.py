@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from i2s.errors import DeviceError, I2SError
+from i2s.compat import OutOfMemoryError
+from i2s.errors import DeviceError, I2SError, reason_of
 from i2s.training.dataset import load_faces
 from i2s.training.features import VGG19, SqueezeNet
 from i2s.training.metrics import LEAST_FACES
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"{options.preset} on {options.device}: {state['phase']}, {state['total'] / 1000:.0f} kimg so far")
         with stopped_by_signals(trainer) as received:
             trainer.train(options.minutes * 60, options.checkpoint_minutes * 60, say)
-    except torch.cuda.OutOfMemoryError:  # its name in every torch, and on every device
+    except OutOfMemoryError:
         print(f"{options.device} has too little memory for {options.preset}: free some of it.", file=sys.stderr)
         return DeviceError.exit_code
     except I2SError as error:
@@ -67,7 +68,7 @@ def check_device(name: str) -> None:
     try:
         torch.ones(1, device=name).sum().item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = reason_of(error).rstrip(".")
         raise DeviceError(f"{name} cannot be used ({reason}): give --device cpu or cuda.") from error
 
 

@@ -63,13 +63,13 @@ class Distillation:
     """A run: `step()` shows one batch; `save()` and the constructor write and take up checkpoints of the folder."""
 
     def __init__(self, teacher, features, vgg, folder, batch: int = 32, rate: float = 0.002, dtype=torch.bfloat16):
+        if not 0 < rate < math.inf:
+            raise SettingsError(f"The learning rate is {rate}, but must be above 0.")
         self.teacher, self.features, self.folder, self.batch, self.dtype = teacher, features, Path(folder), batch, dtype
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.student = sibling_of(teacher)
             self.judge = ProjectedDiscriminator(vgg, teacher.resolution) if vgg is not None else None
-        if not 0 < rate < math.inf:
-            raise SettingsError(f"The learning rate is {rate}, but must be above 0.")
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
         self.rng = torch.Generator().manual_seed(0)
         self.adam = torch.optim.Adam(self.student.synthesis.parameters(), lr=rate, betas=(0.0, 0.99))

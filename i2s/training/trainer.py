@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from i2s.errors import OutputError, SettingsError, WeightFileError
+from i2s.errors import OutputError, SettingsError, WeightFileError, reason_of
+from i2s.files import make_folder
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.training import losses
 from i2s.training.augment import AdaptiveAugment
@@ -52,12 +53,8 @@ class Trainer:
         seed: int = 0,
         vgg: VGG19 | None = None,
     ):
-        self.preset, self.faces, self.folder, self.device = preset, faces, Path(folder), torch.device(device)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(f"{folder} cannot be the run's folder ({reason}): choose another one.") from error
+        self.preset, self.faces, self.device = preset, faces, torch.device(device)
+        self.folder = make_folder(folder, "the run's folder")
         config = StyleGAN2Config(preset.resolution, preset.z_dim, preset.w_dim, channels=preset.channels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # initial weights; every draw of the run comes from the two generators below
@@ -341,7 +338,7 @@ class Trainer:
             with open(path, "a") as file:
                 file.write(json.dumps(line | {"time": round(time.time(), 1)}) + "\n")
         except OSError as error:
-            raise OutputError(f"{path} cannot be written ({error.strerror or error}): free some space.") from error
+            raise OutputError(f"{path} cannot be written ({reason_of(error)}): free some space.") from error
 
     def _networks(self) -> dict[str, torch.nn.Module]:
         return {"g": self.generator, "average": self.average, "d": self.discriminator, "e": self.encoder}

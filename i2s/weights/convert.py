@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from i2s.errors import OutputError
+from i2s.errors import OutputError, reason_of
 from i2s.generators import load_generator, resolve
 from i2s.weights.catalog import entries
 from i2s.weights.containers import container_of
@@ -25,8 +25,7 @@ def convert(src: str | Path, out: str | Path, half: bool = False) -> Path:
     try:
         same = out.exists() and out.samefile(source)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{out} cannot be written ({reason}): choose another name.") from error
+        raise OutputError(f"{out} cannot be written ({reason_of(error)}): choose another name.") from error
     if same:
         raise OutputError(f"{out} is the source itself: choose another name.")
     notes = read_metadata(source) if container_of(source) == "safetensors" else {}

@@ -150,14 +150,17 @@ def test_tuning_ends_at_the_lpips_that_was_asked_for(generator, monkeypatch):
         assert lpips[last, k] <= 2 * stop and (lpips[12:last, k] > 2 * stop).all()
 
 
+class Breaks(TinyEye):
+    """Sees no numbers when it looks for the twentieth time: while the generator is tuned."""
+
+    calls = 0
+
+    def features(self, images):
+        self.calls += 1
+        return [f * (float("nan") if self.calls == 20 else 1) for f in super().features(images)]
+
+
 def test_tuning_that_breaks_leaves_the_pivot(generator):
-    class Breaks(TinyEye):
-        calls = 0
-
-        def features(self, images):
-            self.calls += 1
-            return [f * (float("nan") if self.calls == 20 else 1) for f in super().features(images)]
-
     pivot = run(generator, targets(generator, 1), space="w")
     result = run(generator, targets(generator, 1), space="w", tuning=TuningSettings(10, 1e-3), perceptual=Breaks())
     assert "finite" in result.stopped and not any(result.tuned)
@@ -208,13 +211,6 @@ def test_the_film_of_a_tuned_photo_is_that_of_the_photo_alone(generator):
 
 
 def test_the_film_ends_with_the_image_where_tuning_broke(generator):
-    class Breaks(TinyEye):
-        calls = 0
-
-        def features(self, images):
-            self.calls += 1
-            return [f * (float("nan") if self.calls == 20 else 1) for f in super().features(images)]
-
     settings = {"space": "w", "tuning": TuningSettings(10, 1e-2), "snapshots": 23}
     result = run(generator, targets(generator, 1), perceptual=Breaks(), **settings)
     assert "finite" in result.stopped
