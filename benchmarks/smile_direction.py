@@ -78,8 +78,8 @@ def main() -> None:
     with torch.no_grad():
         rows = torch.cat([generator.synthesis(torch.stack([face + a * direction for a in amounts])) for face in faces])
     labels = [f"{a:+g}" for a in amounts] * len(faces)
-    title = "Random faces, and so many times the mean smile added"
-    write_image(contact_sheet(rows, columns=len(amounts), labels=labels, title=title), options.out / "smile.png")
+    title = "Random faces, n times the mean smile"
+    write_image(contact_sheet(rows, columns=len(amounts), labels=labels, title=title), options.out / "smile.jpg")
 
 
 if __name__ == "__main__":
