@@ -43,4 +43,4 @@ def targets(generator, count: int = 2, seed: int = 5):
     """Images that the generator can reach: of random W+ codes near the mean, [count, 3, R, R]."""
     rng = torch.Generator().manual_seed(seed)
     offset = torch.randn(count, generator.num_ws, generator.w_dim, generator=rng) * 0.3
-    return generator.synthesis(generator.w_mean + offset).clamp(-1, 1)
+    return generator.synthesis(generator.w_mean + offset.to(generator.device)).clamp(-1, 1)

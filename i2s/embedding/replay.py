@@ -6,10 +6,11 @@ depends on the card and on the size, so that is tried, and where it is not, or w
 With I2S_CUDA_GRAPHS=0 in the environment it is not tried.
 """
 
+import contextlib
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -80,8 +81,22 @@ def replay_of(generator: Generator) -> Replay:
 
 def cuda_graph(draw: Draw, samples: Sequence[Tensor]) -> Draw:
     """`draw` and its gradients as CUDA graphs, for tensors of the size of `samples`. RuntimeError."""
-    with torch.cuda.device(samples[0].device):  # it records what happens on the current device
+    with torch.cuda.device(samples[0].device), _other_streams_allowed():  # the current device is captured
         return torch.cuda.make_graphed_callables(draw, tuple(samples), allow_unused_input=True)
+
+
+@contextlib.contextmanager
+def _other_streams_allowed() -> Iterator[None]:
+    """No warning about the gradients' stream: torch warms up on one stream, and captures on another."""
+    warn = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if warn is None:  # before torch 2.10
+        yield
+        return
+    warn(False)
+    try:
+        yield
+    finally:
+        warn(True)
 
 
 def timed(draw: Draw, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float]:

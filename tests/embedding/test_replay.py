@@ -331,3 +331,12 @@ def test_an_embedding_on_cuda_is_the_same_by_graphs(monkeypatch):
     monkeypatch.setenv("I2S_CUDA_GRAPHS", "0")
     plain = embed(targets(generator, 2), generator, **options)
     torch.testing.assert_close(replayed.loss, plain.loss, rtol=0.02, atol=1e-4)
+
+
+@needs_cuda
+def test_cuda_graphs_warn_of_nothing(recwarn):
+    generator = tiny_generator().cuda()
+    sample = codes(generator, 2).cuda().requires_grad_()
+    recording = replay.cuda_graph(Replay(generator, None)._draw, [sample])
+    recording(codes(generator, 2, 1).cuda().requires_grad_()).sum().backward()
+    assert [str(warning.message) for warning in recwarn.list] == []
