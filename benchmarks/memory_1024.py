@@ -13,7 +13,7 @@ import torch
 
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.losses import ImageLoss
-from i2s.perceptual.vgg16 import VGG16
+from i2s.losses.vgg16 import VGG16
 
 DTYPES = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
 T4 = 15.0  # GB that a Tesla T4 offers

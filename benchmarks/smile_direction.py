@@ -1,7 +1,7 @@
 """Does W+ know what a smile is? `python benchmarks/smile_direction.py FOLDER --out benchmarks/results`.
 
 FOLDER holds people as NAME-neutral.jpg and NAME-smiling.jpg. All are embedded in W+ as those of lesson 5 are
-(`i2s.training.people`); a direction is the mean of the others' differences, smiling minus neutral. For each person left
+(`training.people`); a direction is the mean of the others' differences, smiling minus neutral. For each person left
 out: does the smile move the code along the direction of the others, and does that direction, added to the neutral code,
 bring the image nearer to the smiling photo? And random faces moved along the mean direction, as a sheet to look at.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from i2s import load_generator
 from i2s.images import contact_sheet, load_photos, write_image
 from i2s.metrics import psnr
-from i2s.training.people import embed_people
+from training.people import embed_people
 
 
 def leave_one_out(differences: Tensor) -> Tensor:

@@ -29,12 +29,12 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report  # noqa: E402
 from benchmarks.straightforward import Straightforward  # noqa: E402
-from i2s.embedding.adam import Adam  # noqa: E402
-from i2s.embedding.replay import cuda_graph  # noqa: E402
+from i2s.embedding.cuda_graphs import cuda_graph  # noqa: E402
+from i2s.embedding.optim import Adam  # noqa: E402
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config  # noqa: E402
 from i2s.losses import ImageLoss  # noqa: E402
-from i2s.perceptual.slim import load_slim  # noqa: E402
-from i2s.perceptual.vgg16 import VGG16  # noqa: E402
+from i2s.losses.slim import load_slim  # noqa: E402
+from i2s.losses.vgg16 import VGG16  # noqa: E402
 
 DTYPES = {"float32": None, "half": torch.float16, "compiled": None, "graphed": torch.float16}
 

@@ -30,7 +30,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report  # noqa: E402
 from i2s import embed, load_generator, load_perceptual  # noqa: E402
-from i2s.embedding.metric import inverse_metric  # noqa: E402
+from i2s.embedding.preconditioner import inverse_metric  # noqa: E402
 from i2s.embedding.presets import preset_settings  # noqa: E402
 from i2s.images import load_photos  # noqa: E402
 from i2s.tensors import digest  # noqa: E402

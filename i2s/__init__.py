@@ -13,12 +13,12 @@ __version__ = "0.1.0"
 
 _HOME = {
     "load_generator": "i2s.generators",
-    "load_perceptual": "i2s.perceptual",
+    "load_perceptual": "i2s.losses.perceptual",
     "embed": "i2s.embedding",
     "EmbedSettings": "i2s.embedding",
     "NoiseSettings": "i2s.embedding",
     "TuningSettings": "i2s.embedding",
-    "EmbedResult": "i2s.results",
+    "EmbedResult": "i2s.embedding.result",
     "morph": "i2s.edits",
     "transfer_expression": "i2s.edits",
     "crossover": "i2s.edits",
@@ -26,7 +26,7 @@ _HOME = {
     "load_photos": "i2s.images",
     "write_image": "i2s.images",
     "contact_sheet": "i2s.images",
-    "write_video": "i2s.video",
+    "write_video": "i2s.figures",
     "I2SError": "i2s.errors",
 }
 

@@ -233,7 +233,7 @@ def _task(options, resolution: int) -> dict:
 
 def _write_search(result, path: Path) -> None:
     """A film of the search: the snapshots, the last one held."""
-    from i2s.video import write_video
+    from i2s.figures import write_video
 
     frames = result.frames[:, 0].permute(0, 2, 3, 1).numpy()  # [S, H, W, 3]
     held = [*range(len(frames)), *[len(frames) - 1] * 8]
@@ -245,8 +245,8 @@ def cmd_morph(options) -> int:
     import torch
 
     from i2s.edits import morph
+    from i2s.figures import write_video
     from i2s.images import contact_sheet, write_image
-    from i2s.video import write_video
 
     if options.frames < 2:
         raise SettingsError("A morph needs at least 2 frames: give --frames 2 or more.")
@@ -297,8 +297,8 @@ def cmd_info(options) -> int:
     import torch
 
     from i2s import __version__
+    from i2s.losses.perceptual import load_perceptual
     from i2s.paths import cache_dir
-    from i2s.perceptual import load_perceptual
 
     device = choose_device(options.device)
     generator = _load_generator(options)

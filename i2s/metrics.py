@@ -62,7 +62,7 @@ def perceptual_distance(images: Tensor, targets: Tensor, net="auto") -> Tensor:
     net: as `embed` takes it: "auto", "vgg16", "slim", or a loaded network. Only numbers of the same network compare.
     """
     from i2s.losses import Perceptual
-    from i2s.perceptual import load_perceptual
+    from i2s.losses.perceptual import load_perceptual
 
     net = load_perceptual(net) if isinstance(net, str) else net
     return _judged(Perceptual(net), images, targets, next(net.parameters(), torch.zeros(0)))

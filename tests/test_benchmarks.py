@@ -10,8 +10,8 @@ import torch
 from helpers import targets, tiny_generator
 
 from i2s.losses import ImageLoss
-from i2s.perceptual.slim import load_slim
-from i2s.perceptual.vgg16 import VGG16
+from i2s.losses.slim import load_slim
+from i2s.losses.vgg16 import VGG16
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import embed_quality, report, step_time, time_to_quality  # noqa: E402

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from i2s.encoders import load_encoder
+from i2s.encoder import load_encoder
 from i2s.generators import load_generator
 from i2s.paths import data_dir
 
@@ -80,7 +80,7 @@ def test_embeddings_before_and_after_are_those_measured():
 
 
 def test_the_card_and_the_page_on_training_give_the_same_numbers():
-    page = " ".join((ROOT / "i2s/training/README.md").read_text("utf-8").split())
+    page = " ".join((ROOT / "training/README.md").read_text("utf-8").split())
     card = text("faces-64")
     best = re.search(r"\| samples, psi 1 \| ([\d,]+) \|", card)[1]
     assert f"{best} with wider codes" in page
@@ -91,7 +91,7 @@ def test_the_card_and_the_page_on_training_give_the_same_numbers():
     assert f"**Auto-encoder**, {images[1]} thousand" in card and f"**Adversarial**, {images[2]} thousand" in card
 
 
-@pytest.mark.parametrize("name", [*sorted(f"data/{path.name}" for path in DATA.glob("*.md")), "i2s/training/README.md"])
+@pytest.mark.parametrize("name", [*sorted(f"data/{path.name}" for path in DATA.glob("*.md")), "training/README.md"])
 def test_links_lead_somewhere(name):
     path = ROOT / name
     for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text("utf-8")):

@@ -14,9 +14,9 @@ from skimage import data
 
 from i2s.cli import main
 from i2s.embedding import TuningSettings
+from i2s.embedding.result import EmbedResult
 from i2s.errors import DeviceError, DownloadError, ImageError, LatentError, OutputError, SettingsError, WeightFileError
-from i2s.results import EmbedResult
-from i2s.weights.native import save_generator
+from i2s.generators.file import save_generator
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +333,7 @@ def test_control_c_before_the_first_image_is_a_stop(command, photo, monkeypatch,
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("i2s.embedding.run.initial_code", interrupted)
+    monkeypatch.setattr("i2s.embedding.embed.initial_code", interrupted)
     assert command("embed", photo, "--quiet") == 130
     assert one_line(capsys) == "i2s: stopped."
 
@@ -356,14 +356,14 @@ def test_a_full_memory_is_said_as_such(command, photo, monkeypatch, capsys):
     def needs_all(*_):
         return torch.empty(2**60)
 
-    monkeypatch.setattr("i2s.embedding.run.initial_code", needs_all)
+    monkeypatch.setattr("i2s.embedding.embed.initial_code", needs_all)
     assert command("embed", photo, "--quiet") != 0
     assert "memory is full" in one_line(capsys)
 
 
 def test_an_embedding_whose_disk_is_full_is_not_lost(command, photo, capsys, monkeypatch, tmp_path):
     """The disk fills up during the search: there was room for the trial before it."""
-    from i2s import results
+    from i2s.embedding import result as results
 
     write, safe = results.write_atomically, tmp_path / "safe"
 
@@ -385,7 +385,7 @@ def test_where_nothing_can_be_written_the_first_error_stands(command, photo, cap
     def full(path, content):
         raise OutputError(f"{path} cannot be written (No space left on device): make room, or choose another place.")
 
-    monkeypatch.setattr("i2s.results.write_atomically", full)
+    monkeypatch.setattr("i2s.embedding.result.write_atomically", full)
     assert command("embed", photo, "--quiet") == OutputError.exit_code
     said = one_line(capsys)
     assert "photo.safetensors cannot be written" in said and "What was found" not in said

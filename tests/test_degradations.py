@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.autograd import gradcheck
 
-from i2s.degradations import (
+from i2s.embedding.degradations import (
     Blur,
     Compose,
     Downsample,

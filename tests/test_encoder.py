@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from i2s.encoders import load_encoder
+from i2s.encoder import load_encoder
 from i2s.errors import ImageError, WeightFileError
 from i2s.generators import load_generator
 
@@ -30,7 +30,7 @@ def test_what_it_names_is_nearer_to_the_face_than_the_mean_is(generator, encoder
 
 
 def test_it_is_small_and_frozen(encoder):
-    from i2s.encoders import FILE
+    from i2s.encoder import FILE
     from i2s.paths import data_dir
 
     assert (data_dir() / FILE).stat().st_size <= 7_000_000
@@ -52,7 +52,7 @@ def test_a_file_that_is_no_encoder_is_refused(tmp_path):
 
 
 def test_eight_bits_for_the_large_matrix_change_the_code_by_little(encoder, tmp_path):
-    from i2s.encoders import save_encoder
+    from i2s.encoder import save_encoder
 
     images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     exact = load_encoder(save_encoder(encoder, tmp_path / "exact.safetensors", half=False))(images)

@@ -7,8 +7,8 @@ from safetensors.torch import load_file, save_file
 
 from i2s.errors import WeightFileError
 from i2s.generators import load_generator
+from i2s.generators.file import read_metadata, save_generator
 from i2s.latents import from_p, latent_statistics, to_p
-from i2s.weights.native import read_metadata, save_generator
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from torch import nn
 
 from i2s.errors import SettingsError
 from i2s.losses import TAP_NAMES, ImageLoss, Perceptual, PixelMSE, Sum
-from i2s.perceptual.slim import load_slim
-from i2s.perceptual.vgg16 import VGG16
+from i2s.losses.slim import load_slim
+from i2s.losses.vgg16 import VGG16
 
 
 class Eye(nn.Module):

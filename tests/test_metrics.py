@@ -9,8 +9,8 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from i2s.errors import SettingsError
 from i2s.losses import MSSSIM, Perceptual
+from i2s.losses.perceptual import load_perceptual
 from i2s.metrics import lpips, ms_ssim, perceptual_distance, psnr, ssim
-from i2s.perceptual import load_perceptual
 
 
 def pictures(count=2, side=32, seed=0):

@@ -127,7 +127,7 @@ def test_wheel_holds_licences_and_cards_and_nothing_else(wheel):
     cards = {f"i2s/data/{path.name}" for path in (ROOT / "data").glob("*.md")}
     assert cards <= names
     others = {name for name in names if not name.endswith(".py") and ".dist-info/" not in name}
-    guides = {"i2s/training/README.md"}  # beside the code that it explains
+    guides = {"training/README.md"}  # beside the code that it explains
     assert others == cards | guides | {f"i2s/data/{path.name}" for path in WEIGHTS}
 
 

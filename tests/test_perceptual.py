@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from i2s.errors import DeviceError, DownloadError, SettingsError, WeightFileError
+from i2s.losses.perceptual import load_perceptual
+from i2s.losses.slim import FILE, SlimConfig, SlimNet, load_slim, slim_bytes, training_notes
+from i2s.losses.vgg16 import FILE as VGG_FILE
+from i2s.losses.vgg16 import LAYERS, VGG16, VGG16Settings, rename
 from i2s.paths import data_dir
-from i2s.perceptual import load_perceptual
-from i2s.perceptual.slim import FILE, SlimConfig, SlimNet, load_slim, slim_bytes, training_notes
-from i2s.perceptual.vgg16 import FILE as VGG_FILE
-from i2s.perceptual.vgg16 import LAYERS, VGG16, VGG16Settings, rename
 
 ROOT = Path(__file__).parents[1]
 
@@ -141,7 +141,7 @@ def test_vgg16_without_network_is_one_sentence(torch_cache):
 def test_vgg16_behind_a_dead_proxy(tmp_path):
     """The real way to the network, in a process of its own, through a proxy that is not there."""
     pytest.importorskip("torchvision")
-    program = "from i2s.perceptual import load_perceptual\nload_perceptual('vgg16')"
+    program = "from i2s.losses.perceptual import load_perceptual\nload_perceptual('vgg16')"
     dead = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
     environment = {**os.environ, **dead, "no_proxy": "", "TORCH_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
@@ -301,8 +301,8 @@ def test_a_network_that_does_not_say_how_it_was_trained(tmp_path):
 
 
 def test_torchvision_is_imported_for_vgg16_only():
-    program = "import sys, i2s.losses\nfrom i2s.perceptual import load_perceptual\nload_perceptual('slim')\n"
-    program += "import i2s.perceptual.vgg16\nassert 'torchvision' not in sys.modules"
+    program = "import sys, i2s.losses\nfrom i2s.losses.perceptual import load_perceptual\nload_perceptual('slim')\n"
+    program += "import i2s.losses.vgg16\nassert 'torchvision' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
 
 

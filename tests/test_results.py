@@ -9,8 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from i2s.embedding import TuningSettings, embed
+from i2s.embedding.result import EmbedResult
 from i2s.errors import LatentError, OutputError
-from i2s.results import EmbedResult
 
 
 @pytest.fixture(scope="module")

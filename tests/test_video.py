@@ -13,8 +13,8 @@ import torch
 from PIL import Image, ImageSequence
 
 from i2s.errors import ImageError, OutputError, SettingsError
+from i2s.figures import write_video
 from i2s.images import resize, to_pil, to_uint8
-from i2s.video import write_video
 
 
 def frames(count=6, size=48) -> torch.Tensor:
@@ -165,7 +165,7 @@ LIMITED = """
 import resource, sys
 import numpy as np
 from i2s.errors import OutputError
-from i2s.video import write_video
+from i2s.figures import write_video
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # ffmpeg inherits it
 noise = np.random.default_rng(0).integers(0, 256, (10, 64, 64, 3), dtype=np.uint8)
 try:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from i2s.errors import DownloadError, SettingsError
-from i2s.weights.download import Licence, fetch
+from i2s.weights.fetch import Licence, fetch
 
 SOURCE = "https://raw.githubusercontent.com/debruine/webmorphR.stim/master/inst"
 PLACES = {"neutral": "neutral_front/{person}_03.jpg", "smiling": "smiling_front/{person}_08.jpg"}

@@ -1,6 +1,6 @@
 """The people of lesson 5, neutral and smiling, as codes in W+: the lesson runs without a network.
 
-The codes were computed by `i2s.training.people` from the Face Research Lab London Set. They belong to one generator,
+The codes were computed by `training.people` from the Face Research Lab London Set. They belong to one generator,
 and say to which.
 """
 
@@ -72,6 +72,6 @@ def load_people(generator: Generator, path: str | Path | None = None) -> People:
     if metadata.get("w_mean") != mark(generator):
         raise WeightFileError(
             f"{path.name} holds codes for {metadata.get('generator')}, not for this generator: embed the photos anew "
-            "with `python -m i2s.training.people`, or load the shipped generator."
+            "with `python -m training.people`, or load the shipped generator."
         )
     return People(names, neutral, smiling, attribution)

@@ -9,7 +9,7 @@ import torch
 
 from i2s.generators import load_generator
 from i2s.generators.base import Generator
-from i2s.perceptual import load_perceptual
+from i2s.losses.perceptual import load_perceptual
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ tasks.py        inpainting, colorization, super-resolution, denoising on the sam
 recorder.py     what a search leaves behind; checkpoints.py: going on with one that was killed
 """
 
+from i2s.embedding.embed import embed, load_mask
 from i2s.embedding.full_size import full_size
+from i2s.embedding.history import Recorder, Step
+from i2s.embedding.init import initial_code
 from i2s.embedding.presets import PRESETS, preset_settings
-from i2s.embedding.recorder import Recorder, Step
-from i2s.embedding.run import embed, load_mask
 from i2s.embedding.settings import EmbedSettings, NoiseSettings, TuningSettings
-from i2s.embedding.starts import initial_code
 from i2s.embedding.tasks import TASKS, degradation_for
 
 __all__ = [

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from i2s.embedding.run import load_mask
+from i2s.embedding.embed import load_mask
 from i2s.errors import ImageError
 from i2s.images import resize, to_tensor
 

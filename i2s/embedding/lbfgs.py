@@ -6,7 +6,7 @@ are for. From the last steps s and the changes y of the gradient that they made,
     H = g P + [S, g P Y] [[R^-T (D + g Y^T P Y) R^-1, -R^-T], [-R^-1, 0]] [S, g P Y]^T
 
 with R the upper triangle of S^T Y and D its diagonal (Byrd, Nocedal, Schnabel 1994, theorem 2.2). P is what is known of
-the inverse beforehand (`i2s.embedding.metric`), g its scale by the last step.
+the inverse beforehand (`i2s.embedding.preconditioner`), g its scale by the last step.
 """
 
 import torch

@@ -5,12 +5,12 @@ import time
 import torch
 from torch import Tensor
 
-from i2s.embedding.adam import Adam
-from i2s.embedding.checkpoints import Checkpoint, Saved
+from i2s.embedding.checkpoint import Checkpoint, Saved
+from i2s.embedding.history import SETTLED, Recorder
 from i2s.embedding.lbfgs import LBFGS
-from i2s.embedding.metric import inverse_metric
 from i2s.embedding.objective import Objective, loss_scale
-from i2s.embedding.recorder import SETTLED, Recorder
+from i2s.embedding.optim import Adam
+from i2s.embedding.preconditioner import inverse_metric
 from i2s.embedding.schedules import SCHEDULES
 from i2s.embedding.settings import EmbedSettings
 from i2s.embedding.stages import Stage, w_spread

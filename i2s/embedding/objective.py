@@ -10,15 +10,15 @@ from i2s.errors import SettingsError
 from i2s.generators.base import Generator
 from i2s.latents import latent_statistics
 from i2s.losses import LPIPS, TAP_NAMES, Degraded, Masked, NoiseRegularization, Perceptual, PixelMSE, PNorm, Sum
-from i2s.losses.compose import select
-from i2s.perceptual.vgg16 import cached_file
+from i2s.losses.combine import select
+from i2s.losses.vgg16 import cached_file
 
 
 class Objective:
     """The loss of images against N photos; what depends on the photos alone is computed once.
 
     loss: a `Sum` of terms. photos: [N, 3, R, R] in [-1, 1]. degradation: a function of images [N, 3, R, R]
-    that destroys what shall not be compared (`i2s.degradations`), or None. mask: [N|1, 1, R, R] in 0..1, how
+    that destroys what shall not be compared (`i2s.embedding.degradations`), or None. mask: [N|1, 1, R, R] in 0..1, how
     much pixels count, or None. seen: the photos as they are compared. SettingsError.
     """
 

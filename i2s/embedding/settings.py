@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from i2s.embedding.schedules import SCHEDULES
 from i2s.errors import SettingsError
-from i2s.perceptual.slim import TAP_NAMES
+from i2s.losses.slim import TAP_NAMES
 
 SPACES = ("z", "w", "w+")
 STARTS = ("mean", "uniform", "zeros", "nearest", "encoder", "auto")

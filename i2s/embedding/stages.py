@@ -10,11 +10,11 @@ import zlib
 import torch
 from torch import Tensor
 
+from i2s.embedding.cuda_graphs import replay_of
+from i2s.embedding.init import to_w_plus
 from i2s.embedding.noise_maps import normalize
-from i2s.embedding.replay import replay_of
 from i2s.embedding.schedules import w_noise_at
 from i2s.embedding.settings import EmbedSettings
-from i2s.embedding.starts import to_w_plus
 from i2s.generators.base import Generator
 
 Drawn = tuple[Tensor, list[Tensor], Tensor]  # w_plus [n, num_ws, w_dim], noise maps [n, 1, H, W], images [n, 3, R, R]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from i2s.degradations import Blur, Compose, Degradation, Downsample, Grey, Inpaint
+from i2s.embedding.degradations import Blur, Compose, Degradation, Downsample, Grey, Inpaint
 from i2s.embedding.settings import EmbedSettings
 from i2s.errors import SettingsError
 

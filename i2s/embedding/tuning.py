@@ -5,10 +5,10 @@ import copy
 import torch
 from torch import Tensor
 
-from i2s.embedding.checkpoints import Checkpoint
+from i2s.embedding.checkpoint import Checkpoint
+from i2s.embedding.history import NOT_FINITE, Recorder
 from i2s.embedding.loop import descend
 from i2s.embedding.objective import Objective, lpips_weight
-from i2s.embedding.recorder import NOT_FINITE, Recorder
 from i2s.embedding.settings import EmbedSettings
 from i2s.embedding.stages import Drawn, Stage
 from i2s.generators.base import Generator

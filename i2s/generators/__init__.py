@@ -63,8 +63,11 @@ def resolve(name_or_path: str | Path) -> Path:
 
 def read_generator(path: str | Path) -> Generator:
     """The generator in a file, float32 on the CPU, whatever format it is in; WeightFileError says why it is none."""
-    from i2s.weights import native, rosinality, tensorflow, torch_pickles
-    from i2s.weights.containers import container_of
+    from i2s.generators import file as native
+    from i2s.weights import nvidia_tf as tensorflow
+    from i2s.weights import nvidia_torch as torch_pickles
+    from i2s.weights import rosinality
+    from i2s.weights.file_type import container_of
     from i2s.weights.pickles import read_weights
 
     container = container_of(path)

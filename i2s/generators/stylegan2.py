@@ -6,7 +6,7 @@
 
 The modulation is applied to activations, not to weights: conv(x * s) * d is the same function as convolving each
 sample with its own weights, needs no grouped convolution, and is the faster of the two on every device. A layer whose
-weights are frozen is faster still (`i2s.generators.frozen`).
+weights are frozen is faster still (`i2s.generators.fused`).
 """
 
 import math
@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from i2s.compat import is_compiling
+from i2s.device import is_compiling
 from i2s.errors import SettingsError
-from i2s.generators import frozen, layers
+from i2s.generators import fused as frozen
+from i2s.generators import layers
 from i2s.generators.base import (
     Generator,
     Noise,

@@ -19,13 +19,13 @@ compose.py      Sum, ImageLoss (the paper's), Masked, Degraded
 term.py         what a term is, and the means that all of them take
 """
 
-from i2s.losses.compose import Degraded, ImageLoss, Masked, Sum
+from i2s.losses.base import LatentTerm, Term, mean_square, weighted_mean
+from i2s.losses.combine import Degraded, ImageLoss, Masked, Sum
 from i2s.losses.latent import LatentDistance, NoiseRegularization, PNorm
 from i2s.losses.lpips import LPIPS
 from i2s.losses.ms_ssim import MSSSIM
 from i2s.losses.perceptual import TAP_NAMES, Perceptual
 from i2s.losses.pixels import PixelL1, PixelMSE
-from i2s.losses.term import LatentTerm, Term, mean_square, weighted_mean
 
 __all__ = [
     "LPIPS",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from i2s.errors import LatentError
 from i2s.latents import LatentStatistics
-from i2s.losses.term import check_weight
+from i2s.losses.base import check_weight
 
 
 class PNorm:

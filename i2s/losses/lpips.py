@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from i2s.errors import DownloadError, SettingsError, WeightFileError
-from i2s.losses.term import check_weight, full_precision, weighted_mean
-from i2s.perceptual.slim import reduced
+from i2s.losses.base import check_weight, full_precision, weighted_mean
+from i2s.losses.slim import reduced
 
 NETS = ("vgg", "alex", "squeeze")
 SMALLEST = 32  # px; below, nothing is left at the end of AlexNet

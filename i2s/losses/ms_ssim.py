@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from i2s.errors import SettingsError
-from i2s.losses.term import check_weight, full_precision, weighted_mean
+from i2s.losses.base import check_weight, full_precision, weighted_mean
 
 WINDOW, SIGMA = 11, 1.5  # px
 C1, C2 = 0.01**2, 0.03**2  # of pixels in [0, 1]

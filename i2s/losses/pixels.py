@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from i2s.errors import SettingsError
-from i2s.losses.term import check_weight, full_precision, mean_square_difference, weighted_mean
+from i2s.losses.base import check_weight, full_precision, mean_square_difference, weighted_mean
 
 
 class PixelMSE:

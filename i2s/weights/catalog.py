@@ -11,7 +11,7 @@ from pathlib import Path
 
 from i2s.errors import SettingsError, WeightFileError
 from i2s.paths import cache_dir, data_dir
-from i2s.weights.download import Licence, fetch, tell
+from i2s.weights.fetch import Licence, fetch, tell
 from i2s.weights.transfer import Transfer, megabytes
 
 FOLDER = "generators"
@@ -206,7 +206,7 @@ def find(
     say: Callable[[str], None] = tell,
     transfer: Transfer | None = None,
 ) -> Path:
-    """The weight file of the generator `name`, fetched by `i2s.weights.download.fetch` if the cache does not hold it.
+    """The weight file of the generator `name`, fetched by `i2s.weights.fetch.fetch` if the cache does not hold it.
 
     Errors: SettingsError for an unknown name; DownloadError; WeightFileError when a shipped file is missing.
     """

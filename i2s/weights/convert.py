@@ -5,9 +5,9 @@ from pathlib import Path
 
 from i2s.errors import OutputError, reason_of
 from i2s.generators import load_generator, resolve
+from i2s.generators.file import read_metadata, save_generator
 from i2s.weights.catalog import entries
-from i2s.weights.containers import container_of
-from i2s.weights.native import read_metadata, save_generator
+from i2s.weights.file_type import container_of
 
 
 def convert(src: str | Path, out: str | Path, half: bool = False) -> Path:

@@ -13,11 +13,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from i2s.errors import WeightFileError
-from i2s.weights.containers import open_bytes, sniff
+from i2s.weights.file_type import open_bytes, sniff
 from i2s.weights.limits import printable, suspicious
-from i2s.weights.machine import Global, Unfinished
+from i2s.weights.object_graph import PersistentObject, TFNetwork, check_tree
 from i2s.weights.pickles import Reader
-from i2s.weights.tree import PersistentObject, TFNetwork, check_tree
+from i2s.weights.unpickler import Global, Unfinished
 
 MAX_GLOBALS = 200  # in a report
 # Levels that only sort a module's contents, and are left out of names.

@@ -11,12 +11,12 @@ from pickle import PROTO
 from typing import Any
 
 from i2s.errors import WeightFileError
-from i2s.weights.archives import read_legacy, read_zip
-from i2s.weights.containers import TORCH_LEGACY, open_bytes, sniff
+from i2s.weights.arrays import STORAGES, Arrays, Storage, rebuild_parameter, rebuild_tensor
+from i2s.weights.file_type import TORCH_LEGACY, open_bytes, sniff
 from i2s.weights.limits import Budget, Cursor, damaged, printable, suspicious
-from i2s.weights.machine import MAX_NAME, Global, Machine, Unfinished, describe, key
-from i2s.weights.tensors import STORAGES, Arrays, Storage, rebuild_parameter, rebuild_tensor
-from i2s.weights.tree import PersistentObject, TFNetwork, check_tree
+from i2s.weights.object_graph import PersistentObject, TFNetwork, check_tree
+from i2s.weights.torch_archive import read_legacy, read_zip
+from i2s.weights.unpickler import MAX_NAME, Global, Machine, Unfinished, describe, key
 
 __all__ = ["PersistentObject", "TFNetwork", "read_pickle", "read_torch_zip", "read_weights"]
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from i2s.errors import WeightFileError
 from i2s.generators.base import Generator
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from i2s.weights.assemble import Entry, assemble, tensor_of
-from i2s.weights.settings import settings_of_a_file
+from i2s.weights.kwargs import settings_of_a_file
+from i2s.weights.load_state import Entry, assemble, tensor_of
 
 
 def convert(tree: Mapping[str, object]) -> Generator:

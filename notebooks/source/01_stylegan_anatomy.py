@@ -351,7 +351,7 @@ print("noise strengths:", [round(s, 3) for s in strengths])
 
 # %% [markdown]
 # All zero! In a training as short as ours, noise became speckle, so its last part was done without noise
-# (`i2s/training/README.md`); official networks do have it. To see the mechanism, give copies of our network some
+# (`training/README.md`); official networks do have it. To see the mechanism, give copies of our network some
 # strength: in the layers up to 8 px, or in those from 32 px on.
 
 # %%
@@ -386,7 +386,7 @@ course.show(torch.cat(faces + changes).clamp(-1, 1), labels, columns=3, alt=alt)
 # hair, middle ones (16 and 32 px) the features of the face, fine ones colour. Ours, with fewer sizes, are divided so:
 
 # %%
-from i2s.training.layer_effects import layer_groups
+from training.layer_effects import layer_groups
 
 groups = layer_groups(generator.resolution)
 for name, rows in groups.items():
@@ -408,7 +408,7 @@ course.show(images, labels, alt="Faces A and B, then A with the coarse, the midd
 # of it.
 
 # %%
-from i2s.training.layer_effects import layer_effects
+from training.layer_effects import layer_effects
 
 effects = layer_effects(generator, count=64)
 for name, shares in effects.items():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from i2s import checks, embed
-from i2s.checks.core import CheckFailed
+from i2s.course.checks import CheckFailed
 
 DIMS = (1, 2, 3)
 PHOTO = torch.zeros(1, 3, 8, 8)

@@ -7,7 +7,7 @@ import torch
 from helpers import TinyEye, tiny_generator
 
 from i2s import checks
-from i2s.checks.core import CheckFailed
+from i2s.course.checks import CheckFailed
 
 GENERATOR, EYE = tiny_generator(), TinyEye()
 PHOTO = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(7)) * 2 - 1

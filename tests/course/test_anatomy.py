@@ -6,7 +6,7 @@ from helpers import tiny_generator
 
 from i2s.course import adain_layer, enlarged, feature_maps, layers_at_work, stages
 from i2s.generators import layers, stylegan2
-from i2s.training.sibling import sibling_of
+from training.distill_adain import sibling_of
 
 
 @pytest.fixture

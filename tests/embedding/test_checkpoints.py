@@ -12,9 +12,9 @@ import pytest
 import torch
 from helpers import TinyEye, targets, tiny_generator
 
-from i2s.degradations import Blur, Grey, Inpaint, half_mask
 from i2s.embedding import NoiseSettings, TuningSettings, embed
-from i2s.embedding.checkpoints import Checkpoint, described
+from i2s.embedding.checkpoint import Checkpoint, described
+from i2s.embedding.degradations import Blur, Grey, Inpaint, half_mask
 from i2s.errors import LatentError, OutputError, SettingsError
 
 

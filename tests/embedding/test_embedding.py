@@ -225,7 +225,7 @@ def test_weights_scale_their_terms(weight):
 
 
 def test_a_generator_by_path(tmp_path, generator):
-    from i2s.weights.native import save_generator
+    from i2s.generators.file import save_generator
 
     path = save_generator(generator, tmp_path / "own.safetensors", half=False)
     by_path, loaded = run(path, targets(generator)), run(generator, targets(generator))
@@ -236,7 +236,7 @@ def test_control_c_before_the_first_image_is_control_c(generator, monkeypatch):
     def slow(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("i2s.embedding.run.initial_code", slow)
+    monkeypatch.setattr("i2s.embedding.embed.initial_code", slow)
     with pytest.raises(KeyboardInterrupt):
         run(generator, targets(generator))
 

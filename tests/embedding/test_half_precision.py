@@ -4,7 +4,7 @@ import torch
 from helpers import TinyEye, targets, tiny_generator
 
 from i2s.embedding import embed
-from i2s.embedding.adam import Adam
+from i2s.embedding.optim import Adam
 
 
 def run(dtype, weight=1.0):

@@ -4,10 +4,10 @@ import pytest
 import torch
 from helpers import TinyEye, targets, tiny_generator
 
-from i2s.degradations import half_mask
 from i2s.embedding import embed, initial_code, preset_settings
+from i2s.embedding.degradations import half_mask
 from i2s.embedding.lbfgs import LBFGS
-from i2s.embedding.metric import inverse_metric, sensitivity
+from i2s.embedding.preconditioner import inverse_metric, sensitivity
 from i2s.generators import load_generator
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.losses import ImageLoss, Masked, PixelMSE, Sum

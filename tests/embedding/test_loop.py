@@ -7,10 +7,10 @@ import torch
 from helpers import TinyEye, targets, tiny_generator
 
 from i2s.embedding import EmbedSettings, NoiseSettings, embed
-from i2s.embedding.adam import Adam
+from i2s.embedding.init import initial_code
 from i2s.embedding.objective import Objective
+from i2s.embedding.optim import Adam
 from i2s.embedding.stages import CodeSearch
-from i2s.embedding.starts import initial_code
 from i2s.latents import latent_statistics
 from i2s.losses import ImageLoss, NoiseRegularization, PNorm, Sum
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from helpers import TinyEye, targets, tiny_generator
 
-from i2s.degradations import Grey, half_mask
 from i2s.embedding import NoiseSettings, TuningSettings, embed
+from i2s.embedding.degradations import Grey, half_mask
 from i2s.embedding.noise_maps import shows_noise
+from i2s.embedding.result import EmbedResult
 from i2s.errors import LatentError, SettingsError
 from i2s.losses import Degraded, Masked, PixelMSE, Sum
-from i2s.losses.term import check_weight
-from i2s.results import EmbedResult
+from i2s.losses.base import check_weight
 
 JOINT = NoiseSettings("joint", learning_rate=0.05, regularization=1.0)
 AFTER = NoiseSettings("after", steps=15, learning_rate=0.05)

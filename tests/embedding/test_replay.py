@@ -14,8 +14,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from i2s.embedding import embed, replay
-from i2s.embedding.replay import PATIENCE, Replay, replay_of
+from i2s.embedding import cuda_graphs as replay
+from i2s.embedding import embed
+from i2s.embedding.cuda_graphs import PATIENCE, Replay, replay_of
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 

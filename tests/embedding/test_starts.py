@@ -5,8 +5,8 @@ import torch
 from helpers import TinyEye, targets, tiny_generator
 
 from i2s.embedding import EmbedSettings, embed, initial_code
+from i2s.embedding.init import to_w_plus
 from i2s.embedding.objective import Objective
-from i2s.embedding.starts import to_w_plus
 from i2s.errors import LatentError, SettingsError
 from i2s.losses import ImageLoss
 
@@ -81,7 +81,7 @@ def test_a_search_in_z_moves_z_alone(generator):
 
 def test_the_encoder_starts_nearer_than_the_mean():
     from i2s.generators import load_generator
-    from i2s.perceptual import load_perceptual
+    from i2s.losses.perceptual import load_perceptual
 
     generator, eye = load_generator(), load_perceptual("slim")
     with torch.no_grad():

@@ -5,8 +5,8 @@ import torch
 from helpers import TinyEye, targets, tiny_generator
 from PIL import Image
 
-from i2s.degradations import Blur, Compose, Downsample, Grey, Inpaint, half_mask
 from i2s.embedding import TASKS, EmbedSettings, degradation_for, embed, full_size, load_mask
+from i2s.embedding.degradations import Blur, Compose, Downsample, Grey, Inpaint, half_mask
 from i2s.errors import SettingsError
 from i2s.images import to_pil
 from i2s.losses import Masked, PixelMSE

@@ -6,7 +6,8 @@ import pytest
 import torch
 from helpers import tiny_generator
 
-from i2s.generators import frozen, layers
+from i2s.generators import fused as frozen
+from i2s.generators import layers
 from i2s.generators.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 
 

@@ -12,7 +12,7 @@ from networks import CONFIGS, codes
 from i2s.errors import DeviceError, LatentError, SettingsError, WeightFileError
 from i2s.generators import load_generator, resolve
 from i2s.generators.base import truncate
-from i2s.weights.native import save_generator
+from i2s.generators.file import save_generator
 
 
 @pytest.fixture(params=CONFIGS)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from i2s.generators import load_generator
+from i2s.generators.file import load, save_generator
 from i2s.weights.convert import convert
-from i2s.weights.native import load, save_generator
 
 FILES = {
     "sg2ada-64": "pkl",

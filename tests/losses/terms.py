@@ -3,7 +3,7 @@
 import torch
 from helpers import tiny_generator
 
-from i2s.degradations import Blur, Compose, Downsample, Grey, Inpaint, circle_mask
+from i2s.embedding.degradations import Blur, Compose, Downsample, Grey, Inpaint, circle_mask
 from i2s.latents import latent_statistics
 from i2s.losses import (
     LPIPS,
@@ -17,8 +17,8 @@ from i2s.losses import (
     PixelMSE,
     PNorm,
 )
-from i2s.perceptual.slim import load_slim
-from i2s.perceptual.vgg16 import VGG16, VGG16Settings
+from i2s.losses.slim import load_slim
+from i2s.losses.vgg16 import VGG16, VGG16Settings
 
 SIDE = 40  # px: LPIPS takes no fewer than 32
 

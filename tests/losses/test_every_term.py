@@ -7,7 +7,7 @@ import torch
 from terms import IMAGE_TERMS, LATENT_TERMS, SIDE, codes, pictures
 from torch.autograd import gradcheck
 
-from i2s.degradations import box_mask, circle_mask
+from i2s.embedding.degradations import box_mask, circle_mask
 from i2s.losses import Masked, PixelMSE, mean_square
 
 image_terms = pytest.mark.parametrize("make", IMAGE_TERMS.values(), ids=IMAGE_TERMS)

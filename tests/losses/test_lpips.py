@@ -65,7 +65,7 @@ def squeeze(shared):
 
 def test_the_trained_features_are_those_of_the_file(squeeze, shared):
     """The fixture itself, against another reader of this file."""
-    from i2s.training.features import SqueezeNet
+    from training.features import SqueezeNet
 
     images = pictures(1, 64, dtype=torch.float32)
     ours = squeeze.net(squeeze.scaling_layer(images))

@@ -5,11 +5,11 @@ import torch
 from helpers import TinyEye
 from terms import SIDE, pictures
 
-from i2s.degradations import Compose, Downsample, Grey, Inpaint, box_mask, circle_mask, half_mask
+from i2s.embedding.degradations import Compose, Downsample, Grey, Inpaint, box_mask, circle_mask, half_mask
 from i2s.errors import SettingsError
 from i2s.losses import Degraded, ImageLoss, LatentDistance, Masked, Perceptual, PixelL1, PixelMSE, Sum, weighted_mean
-from i2s.perceptual.slim import SlimNet, load_slim
-from i2s.perceptual.vgg16 import VGG16, VGG16Settings
+from i2s.losses.slim import SlimNet, load_slim
+from i2s.losses.vgg16 import VGG16, VGG16Settings
 
 # ---- masks ----------------------------------------------------------------------------------------------------------
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from i2s.losses.term import mean_square, mean_square_difference
+from i2s.losses.base import mean_square, mean_square_difference
 
 
 @pytest.mark.parametrize("chunk", [1, 50, 1 << 20])
 def test_is_the_mean_square_in_whatever_pieces(chunk, monkeypatch):
-    monkeypatch.setattr("i2s.losses.term.CHUNK", chunk)
+    monkeypatch.setattr("i2s.losses.base.CHUNK", chunk)
     a, b = torch.randn(2, 2, 3, 5, 4, dtype=torch.float64)
     torch.testing.assert_close(mean_square_difference(a, b), mean_square(a - b), rtol=1e-13, atol=0)
 

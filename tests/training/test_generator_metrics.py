@@ -10,10 +10,10 @@ from helpers import tiny_generator
 from scipy.linalg import sqrtm
 from tiny_run import Eye, pictures
 
-from i2s.training import metrics
-from i2s.training.dataset import load_faces, to_range
-from i2s.training.features import VGG19, SqueezeNet, feature_distance
-from i2s.training.layer_effects import aspects, layer_effects, layer_groups
+from training import metrics
+from training.dataset import load_faces, to_range
+from training.features import VGG19, SqueezeNet, feature_distance
+from training.layer_effects import aspects, layer_effects, layer_groups
 
 
 def rng(seed=0):

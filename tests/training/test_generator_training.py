@@ -9,10 +9,10 @@ from PIL import Image
 from tiny_run import BATCH, TINY, quiet, tensors_of, trainer
 
 from i2s.errors import OutputError, SettingsError, WeightFileError
-from i2s.training.checkpoint import save_checkpoint
-from i2s.training.export import read_run
-from i2s.training.presets import PRESETS, Preset
-from i2s.training.trainer import BEST
+from training.checkpoint import save_checkpoint
+from training.configs import PRESETS, Preset
+from training.export import read_run
+from training.trainer import BEST
 
 # ---- presets --------------------------------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ def test_the_best_by_the_metric_is_kept_and_the_run_goes_on(tmp_path, monkeypatc
     """A game has no end: a checkpoint that was better than all after it must still be there to be exported."""
     values = iter([30.0, 20.0, 50.0, 40.0])
     scores = lambda *args, **kwargs: {"frechet": next(values), "precision": 0.5, "recall": 0.5}  # noqa: E731
-    monkeypatch.setattr("i2s.training.metrics.evaluate", scores)
+    monkeypatch.setattr("training.metrics.evaluate", scores)
     run = trainer(tmp_path, metric_kimg=0.008, autoencode=0.0, mapping_steps=0, adversarial=0.032)
     run.train(1e9, report=quiet)
     assert run.state["total"] == 4 * BATCH and run.state["best"] == 20.0

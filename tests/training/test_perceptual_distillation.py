@@ -7,11 +7,11 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from i2s.errors import WeightFileError
-from i2s.perceptual.slim import load_slim, training_notes
-from i2s.training import pairs
-from i2s.training.checkpoint import save_checkpoint
-from i2s.training.dataset import load_faces
-from i2s.training.perceptual import (
+from i2s.losses.slim import load_slim, training_notes
+from training import distortions as pairs
+from training.checkpoint import save_checkpoint
+from training.dataset import load_faces
+from training.distill_perceptual import (
     HELD_OUT_FACES,
     Distillation,
     DistillSettings,
@@ -24,8 +24,8 @@ from i2s.training.perceptual import (
     squared_distances,
     window,
 )
-from i2s.training.perceptual_evaluation import correlations, descend, descents, judge, markdown, ranked_sheet
-from i2s.training.teachers import LAYERS, Teachers
+from training.evaluate_perceptual import correlations, descend, descents, judge, markdown, ranked_sheet
+from training.teachers import LAYERS, Teachers
 
 
 def rng(seed=0):

@@ -9,13 +9,13 @@ from safetensors.torch import load_file, save_file
 from tiny_run import TINY, Eye, pictures, quiet
 
 from i2s.errors import SettingsError, WeightFileError
-from i2s.training import generator as command
-from i2s.training.discriminator import Discriminator
-from i2s.training.export import main as export
-from i2s.training.features import VGG19
-from i2s.training.projected import ProjectedDiscriminator, hinge_discriminator, hinge_generator
-from i2s.training.snapshot import save_snapshot, start_from
-from i2s.training.trainer import Trainer
+from training import train as command
+from training.discriminators import Discriminator
+from training.export import main as export
+from training.features import VGG19
+from training.projected import ProjectedDiscriminator, hinge_discriminator, hinge_generator
+from training.snapshot import save_snapshot, start_from
+from training.trainer import Trainer
 
 SIZES = {
     "conv1_1": (64, 3), "conv1_2": (64, 64), "conv2_1": (128, 64), "conv2_2": (128, 128),

@@ -7,11 +7,11 @@ from tiny_run import Eye, quiet
 
 from i2s.errors import SettingsError, WeightFileError
 from i2s.generators import load_generator
-from i2s.training import sibling
-from i2s.training.checkpoint import save_checkpoint
-from i2s.training.export import finish
-from i2s.training.sibling import Distillation, closeness, sibling_of
-from i2s.weights.native import save_generator
+from i2s.generators.file import save_generator
+from training import distill_adain as sibling
+from training.checkpoint import save_checkpoint
+from training.distill_adain import Distillation, closeness, sibling_of
+from training.export import finish
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from i2s.errors import OutputError, WeightFileError
-from i2s.training import checkpoint
-from i2s.training.checkpoint import load_checkpoint, save_checkpoint
+from training import checkpoint
+from training.checkpoint import load_checkpoint, save_checkpoint
 
 
 def state_of(number, count=4):
@@ -44,7 +44,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, mo
 def test_a_real_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
     program = """if True:
         import sys, torch
-        from i2s.training import checkpoint
+        from training import checkpoint
         checkpoint.PIECE_BYTES = 40_000
         number = 0
         while True:

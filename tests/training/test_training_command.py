@@ -11,10 +11,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny_run import BATCH, TINY, pictures, squeezenet_weights
 
-from i2s.training import generator
-from i2s.training.checkpoint import load_checkpoint
-from i2s.training.presets import PRESETS
-from i2s.training.trainer import Trainer
+from training import train as generator
+from training.checkpoint import load_checkpoint
+from training.configs import PRESETS
+from training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

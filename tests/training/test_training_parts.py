@@ -15,11 +15,11 @@ from i2s.errors import ImageError
 from i2s.generators import layers
 from i2s.generators.stylegan2 import MappingNetwork as Mapping
 from i2s.generators.stylegan2 import StyleGAN2Config
-from i2s.training import losses
-from i2s.training.augment import STRONGEST, AdaptiveAugment, colour, cutout, translate
-from i2s.training.dataset import Batches, load_faces, to_range
-from i2s.training.discriminator import Discriminator, Encoder, minibatch_std
-from i2s.training.warm_start import before_activation, fit_mapping, set_linear, sliced_distance, widen
+from training import losses
+from training.augment import STRONGEST, AdaptiveAugment, colour, cutout, translate
+from training.dataset import Batches, load_faces, to_range
+from training.discriminators import Discriminator, Encoder, minibatch_std
+from training.warm_start import before_activation, fit_mapping, set_linear, sliced_distance, widen
 
 
 def rng(seed=0):

@@ -12,16 +12,16 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_run import Eye, pictures, quiet, squeezenet_weights, trainer
 
-from i2s.encoders import load_encoder, save_encoder
+from i2s.encoder import load_encoder, save_encoder
 from i2s.errors import ImageError, OutputError, SettingsError, WeightFileError
 from i2s.generators import load_generator
+from i2s.generators.file import read_metadata
 from i2s.latents import latent_statistics, to_p
-from i2s.training import curves, evaluate, export, sheets
-from i2s.training.checkpoint import save_checkpoint
-from i2s.training.dataset import to_range
-from i2s.training.discriminator import Encoder
-from i2s.training.warm_start import before_activation
-from i2s.weights.native import read_metadata
+from training import curves, evaluate, export, sheets
+from training.checkpoint import save_checkpoint
+from training.dataset import to_range
+from training.discriminators import Encoder
+from training.warm_start import before_activation
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_sheets_hold_what_their_titles_say():
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """The inputs of the command: faces, a SqueezeNet of random weights, a generator."""
-    from i2s.weights.native import save_generator
+    from i2s.generators.file import save_generator
 
     folder = tmp_path_factory.mktemp("inputs")
     with zipfile.ZipFile(folder / "faces.zip", "w") as archive:
@@ -272,7 +272,7 @@ def test_the_report_is_whole(files, tmp_path):
 def test_samples_that_are_training_faces_are_found_out(tmp_path):
     """A generator that memorised: its samples are much nearer to training faces than those are to each other."""
     generator, eye = tiny_generator(32), Eye()
-    from i2s.training.metrics import sample_images
+    from training.metrics import sample_images
 
     own = torch.cat([sample_images(generator, 64, seed=0), pictures(64, 32)])
     found = evaluate.evaluate(generator, own, eye, tmp_path, {"eye": eye}, samples=64, report=quiet)

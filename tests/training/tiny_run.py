@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from i2s.training.presets import Preset
-from i2s.training.trainer import Trainer
+from training.configs import Preset
+from training.trainer import Trainer
 
 BATCH = 8
 TINY = Preset(

@@ -3,7 +3,7 @@
 from servers import SHA256
 
 from i2s.errors import I2SError
-from i2s.weights.download import fetch
+from i2s.weights.fetch import fetch
 from i2s.weights.transfer import Transfer
 
 QUICK = Transfer(timeout=0.5, pause=0.01, attempts=2, min_rate=1000)

@@ -10,8 +10,8 @@ import trees
 from i2s.errors import WeightFileError
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2
-from i2s.weights import tensorflow
-from i2s.weights.tree import TFNetwork
+from i2s.weights import nvidia_tf as tensorflow
+from i2s.weights.object_graph import TFNetwork
 
 
 def field(name, value, component=None):

@@ -11,8 +11,10 @@ from i2s.errors import WeightFileError
 from i2s.generators.stylegan1 import StyleGAN1
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.generators.stylegan3 import StyleGAN3
-from i2s.weights import rosinality, tensorflow, torch_pickles
-from i2s.weights.tree import PersistentObject
+from i2s.weights import nvidia_tf as tensorflow
+from i2s.weights import nvidia_torch as torch_pickles
+from i2s.weights import rosinality
+from i2s.weights.object_graph import PersistentObject
 
 
 def ada(flat=False, **changes):

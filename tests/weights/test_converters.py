@@ -14,7 +14,9 @@ from i2s.generators import load_generator
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2
 from i2s.generators.stylegan3 import StyleGAN3
-from i2s.weights import rosinality, tensorflow, torch_pickles
+from i2s.weights import nvidia_tf as tensorflow
+from i2s.weights import nvidia_torch as torch_pickles
+from i2s.weights import rosinality
 
 GOOD = {
     "ada": (torch_pickles, StyleGAN2, trees.CONFIG2, lambda g: trees.ada(g, 64, 10)),

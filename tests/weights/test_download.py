@@ -13,8 +13,8 @@ from fetching import NAME, get, left, one_sentence
 from servers import FILE, OTHER, SHA256
 
 from i2s.errors import DownloadError, SettingsError
-from i2s.weights import download
-from i2s.weights.download import Licence, fetch
+from i2s.weights import fetch as download
+from i2s.weights.fetch import Licence, fetch
 from i2s.weights.transfer import Transfer, direct, page_in_place_of_file
 
 

@@ -18,7 +18,7 @@ from servers import FILE, SHA256
 
 from i2s.errors import DownloadError, SettingsError
 from i2s.weights import transfer
-from i2s.weights.download import Licence, fetch
+from i2s.weights.fetch import Licence, fetch
 
 
 class Full:
@@ -158,7 +158,7 @@ def test_ctrl_c_in_a_function(server, cache):
 
 CHILD = """
 import signal, sys
-from i2s.weights.download import fetch
+from i2s.weights.fetch import fetch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background has it ignored
 print("ready", flush=True)
 try:

@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from i2s.errors import OutputError, WeightFileError
 from i2s.generators import load_generator
+from i2s.generators.file import load, read_metadata, save_generator
 from i2s.generators.stylegan1 import StyleGAN1
 from i2s.generators.stylegan2 import StyleGAN2
 from i2s.generators.stylegan3 import StyleGAN3
 from i2s.weights.convert import convert
-from i2s.weights.native import load, read_metadata, save_generator
 
 NETWORKS = {
     "stylegan1": (StyleGAN1, trees.CONFIG1),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from i2s.errors import WeightFileError
-from i2s.weights.containers import container_of
+from i2s.weights.file_type import container_of
 from i2s.weights.inspect import inspect_file
 from i2s.weights.pickles import PersistentObject, TFNetwork, read_pickle, read_torch_zip, read_weights
 

@@ -11,7 +11,7 @@ import torch
 from i2s.generators.stylegan1 import StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2Config
 from i2s.generators.stylegan3 import StyleGAN3Config, bands
-from i2s.weights.tree import PersistentObject, TFNetwork
+from i2s.weights.object_graph import PersistentObject, TFNetwork
 
 SIZES = {"z_dim": 6, "w_dim": 8, "mapping_layers": 2}
 CONFIG2 = StyleGAN2Config(16, **SIZES, channels=(10, 8, 4), conv_clamp=256)  # min(64 / resolution, 10)

@@ -1,0 +1,248 @@
+"""Networks from the pickles of the StyleGAN2-ADA and StyleGAN3 repositories.
+
+Such a file is a dict whose `G_ema` is the generator: a tree of modules, each a class name and a state (parameters,
+buffers, submodules, attributes). The official loader would run the source code that the file carries; here only the
+tree is read (`i2s.weights.pickles`), and what the official classes would do with it is known beforehand. So everything
+that could make them do something else (an attribute, a class, a filter) is compared with what is expected.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from i2s.errors import WeightFileError
+from i2s.generators.base import Generator, check_resolution
+from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config, bands
+from i2s.weights.kwargs import Settings, settings_of_a_file
+from i2s.weights.limits import printable
+from i2s.weights.load_state import Entry, assemble, tensor_of
+from i2s.weights.module_tree import Expected, Tree, attribute, check_modules, modules_of, number, same, tensors_of
+from i2s.weights.object_graph import PersistentObject
+
+
+def convert(tree: Mapping[str, object]) -> Generator:
+    """The generator `G_ema` of an unpickled file; WeightFileError when it is none, or not as its settings say."""
+    root = tree.get("G_ema")
+    if not isinstance(root, PersistentObject):
+        kind = "missing" if "G_ema" not in tree else "None" if root is None else f"of type {type(root).__name__}"
+        raise WeightFileError(f"G_ema is {kind}: the file holds no trained generator")
+    if root.class_name != "Generator":
+        raise WeightFileError(f"G_ema is a '{printable(root.class_name, 40)}', not a generator")
+    modules = modules_of(root)
+    if "synthesis" not in modules or "mapping" not in modules:
+        raise WeightFileError("G_ema has no mapping or no synthesis network: it is no StyleGAN generator")
+    if modules["synthesis"].class_name != "SynthesisNetwork":
+        name = printable(modules["synthesis"].class_name, 40)
+        raise WeightFileError(f"G_ema has a synthesis network of the unknown class '{name}'")
+    return _stylegan3(modules) if "synthesis.input" in modules else _stylegan2(modules)
+
+
+# --- both architectures -----------------------------------------------------------------------------------------------
+
+
+def _top_settings(modules: Tree, mapping_layers: int) -> tuple[dict[str, object], Settings]:
+    """What both architectures share, and the remaining settings of the generator, still to be read."""
+    settings = Settings(attribute(modules, "", "_init_kwargs"), "the generator")
+    if not same(attribute(modules, "", "_init_args"), ()):
+        raise WeightFileError("the generator was made with unnamed settings: the file is of an unknown variant")
+    if settings.take("c_dim", 0) != 0:
+        raise WeightFileError("the network is conditional (it wants class labels): i2s reads unconditional ones only")
+    settings.expect("img_channels", 3)
+    common = {"resolution": settings.take("img_resolution")}
+    common |= {name: settings.take(name) for name in ("z_dim", "w_dim")}
+    mapping = Settings(settings.take("mapping_kwargs", None) or {}, "the mapping network")
+    common["mapping_layers"] = mapping.take("num_layers", mapping_layers)
+    common["mapping_lr_mul"] = mapping.take("lr_multiplier", 0.01)
+    mapping.expect("activation", "lrelu")
+    mapping.expect("layer_features", None, common["w_dim"])
+    mapping.ignore("w_avg_beta", "embed_features")
+    mapping.finish()
+    return common, settings
+
+
+def _expected_mapping(config: StyleGAN2Config | StyleGAN3Config) -> Expected:
+    top = {"z_dim": config.z_dim, "c_dim": 0, "w_dim": config.w_dim, "num_ws": config.num_ws}
+    image = {"img_resolution": config.resolution, "img_channels": 3}
+    expected: Expected = {"": ("Generator", top | image)}
+    expected["mapping"] = ("MappingNetwork", top | {"num_layers": config.mapping_layers})
+    for k in range(config.mapping_layers):
+        gain = config.mapping_lr_mul / math.sqrt(config.z_dim if k == 0 else config.w_dim)
+        attributes = {"activation": "lrelu", "weight_gain": gain, "bias_gain": config.mapping_lr_mul}
+        expected[f"mapping.fc{k}"] = ("FullyConnectedLayer", attributes)
+    return expected
+
+
+def _mapping_entries(config: StyleGAN2Config | StyleGAN3Config) -> dict[str, Entry]:
+    entries = {"mapping.w_mean": Entry("mapping.w_avg")}
+    for k in range(config.mapping_layers):
+        for part in ("weight", "bias"):
+            entries[f"mapping.layers.{k}.{part}"] = Entry(f"mapping.fc{k}.{part}")
+    return entries
+
+
+def _affine(config: StyleGAN2Config | StyleGAN3Config) -> tuple[str, dict[str, object]]:
+    gain = 1 / math.sqrt(config.w_dim)
+    return "FullyConnectedLayer", {"activation": "linear", "weight_gain": gain, "bias_gain": 1}
+
+
+# --- StyleGAN2 --------------------------------------------------------------------------------------------------------
+
+
+def _stylegan2(modules: Tree) -> Generator:
+    common, settings = _top_settings(modules, mapping_layers=8)
+    nested = settings.take("synthesis_kwargs", None)  # the ADA repository nests them, StyleGAN3's has them flat
+    synthesis = settings if nested is None else Settings(nested, "the synthesis network")
+    base, largest = synthesis.take_size("channel_base", 32768), synthesis.take_size("channel_max", 512)
+    common["architecture"] = synthesis.take("architecture", "skip")
+    synthesis.expect("resample_filter", [1, 3, 3, 1])
+    synthesis.expect("activation", "lrelu")
+    synthesis.expect("use_noise", True)
+    synthesis.expect("kernel_size", 3)
+    # conv_clamp is read from the layers: its default differs between the repositories
+    synthesis.ignore("conv_clamp", "num_fp16_res", "fp16_channels_last", "fused_modconv_default")
+    settings.finish()
+    synthesis.finish()
+    common["conv_clamp"] = number(attribute(modules, "synthesis.b4.conv1", "conv_clamp"))
+    with settings_of_a_file():
+        blocks = check_resolution(common["resolution"])
+        channels = [min(base // 2**k, largest) for k in range(2, blocks + 2)]
+        config = StyleGAN2Config(**common, channels=channels)
+    check_modules(modules, _expected_stylegan2(config))
+    tensors = tensors_of(modules)
+    filters = [name for name in tensors if name.endswith("resample_filter")]
+    _check_equal(tensors, filters)
+    return assemble(StyleGAN2, config, tensors, _stylegan2_entries(config), unused=filters)
+
+
+def _expected_stylegan2(config: StyleGAN2Config) -> Expected:
+    expected = _expected_mapping(config)
+    expected["synthesis"] = ("SynthesisNetwork", {"w_dim": config.w_dim, "num_ws": config.num_ws})
+    last = len(config.channels) - 1
+    for k, channels in enumerate(config.channels):
+        r = 4 * 2**k
+        block = f"synthesis.b{r}"
+        before = 0 if k == 0 else config.channels[k - 1]
+        attributes = {"resolution": r, "in_channels": before, "architecture": config.architecture, "is_last": k == last}
+        expected[block] = ("SynthesisBlock", attributes)
+        layer = {"resolution": r, "use_noise": True, "activation": "lrelu", "conv_clamp": config.conv_clamp}
+        layer |= {"padding": 1, "act_gain": math.sqrt(2)}
+        if k > 0:
+            expected[f"{block}.conv0"] = ("SynthesisLayer", layer | {"up": 2})
+            expected[f"{block}.conv0.affine"] = _affine(config)
+        expected[f"{block}.conv1"] = ("SynthesisLayer", layer | {"up": 1})
+        expected[f"{block}.conv1.affine"] = _affine(config)
+        if config.architecture == "skip" or k == last:
+            attributes = {"conv_clamp": config.conv_clamp, "weight_gain": 1 / math.sqrt(channels)}
+            expected[f"{block}.torgb"] = ("ToRGBLayer", attributes)
+            expected[f"{block}.torgb.affine"] = _affine(config)
+        if config.architecture == "resnet" and k > 0:
+            attributes = {"activation": "linear", "up": 2, "conv_clamp": None, "weight_gain": 1 / math.sqrt(before)}
+            expected[f"{block}.skip"] = ("Conv2dLayer", attributes)
+    return expected
+
+
+def _stylegan2_entries(config: StyleGAN2Config) -> dict[str, Entry | Tensor]:
+    entries = _mapping_entries(config)
+    entries["synthesis.const"] = Entry("synthesis.b4.const")
+    entries["synthesis.fir"] = Entry("synthesis.b4.resample_filter")
+    layer = ("weight", "bias", "noise_strength", "affine.weight", "affine.bias")
+    for k in range(len(config.channels)):
+        there, here = f"synthesis.b{4 * 2**k}", f"synthesis.blocks.{k}"
+        for conv in ("conv1",) if k == 0 else ("conv0", "conv1"):
+            entries |= {f"{here}.{conv}.{part}": Entry(f"{there}.{conv}.{part}") for part in layer}
+            entries[f"{here}.{conv}.noise"] = Entry(f"{there}.{conv}.noise_const")
+        if config.architecture == "skip" or k == len(config.channels) - 1:
+            for part in ("weight", "bias", "affine.weight", "affine.bias"):
+                entries[f"{here}.to_rgb.{part}"] = Entry(f"{there}.torgb.{part}")
+        if config.architecture == "resnet" and k > 0:
+            entries[f"{here}.residual.weight"] = Entry(f"{there}.skip.weight")
+    return entries
+
+
+def _check_equal(tensors: Mapping[str, object], names: list[str]) -> None:
+    """All low-pass filters of a StyleGAN2 are one and the same."""
+    first = tensor_of(tensors[names[0]], names[0]) if names else None
+    for name in names[1:]:
+        if not torch.equal(tensor_of(tensors[name], name), first):
+            raise WeightFileError(f"tensor {name} is not the filter of the other layers: an unknown variant")
+
+
+# --- StyleGAN3 --------------------------------------------------------------------------------------------------------
+
+
+def _stylegan3(modules: Tree) -> Generator:
+    common, settings = _top_settings(modules, mapping_layers=2)
+    official = {  # their name -> ours
+        "channel_base": "channel_base",
+        "channel_max": "channel_max",
+        "num_layers": "num_layers",
+        "num_critical": "num_critical",
+        "first_cutoff": "first_cutoff",
+        "first_stopband": "first_stopband",
+        "last_stopband_rel": "last_stopband_rel",
+        "margin_size": "margin",
+        "output_scale": "output_scale",
+        "conv_kernel": "conv_kernel",
+        "filter_size": "filter_size",
+        "lrelu_upsampling": "oversampling",
+        "use_radial_filters": "radial_filters",
+        "conv_clamp": "conv_clamp",
+    }
+    for there, here in official.items():
+        common[here] = number(settings.take(there, getattr(StyleGAN3Config, here)))
+    settings.ignore("num_fp16_res", "magnitude_ema_beta")
+    settings.finish()
+    with settings_of_a_file():
+        config = StyleGAN3Config(**common)
+    check_modules(modules, _expected_stylegan3(config))
+    tensors = tensors_of(modules)
+    last = _layer_names(config)[-1]
+    for name in (f"{last}.up_filter", f"{last}.down_filter"):
+        if tensors.pop(name, None) is not None:
+            raise WeightFileError(f"tensor {name} is there, but toRGB has no filters: an unknown variant")
+    generator = assemble(StyleGAN3, config, tensors, _stylegan3_entries(config))
+    if any((value <= 0).any() for name, value in generator.state_dict().items() if name.endswith("magnitude")):
+        raise WeightFileError("a magnitude_ema is not above zero: the file is damaged")
+    return generator
+
+
+def _layer_names(config: StyleGAN3Config) -> list[str]:
+    return [f"synthesis.L{k}_{band.size}_{band.channels}" for k, band in enumerate(bands(config))]
+
+
+def _expected_stylegan3(config: StyleGAN3Config) -> Expected:
+    expected = _expected_mapping(config)
+    plan = bands(config)
+    network = {"w_dim": config.w_dim, "num_ws": config.num_ws, "output_scale": config.output_scale}
+    expected["synthesis"] = ("SynthesisNetwork", network)
+    first = {"size": [plan[0].size] * 2, "sampling_rate": plan[0].rate, "bandwidth": plan[0].cutoff}
+    expected["synthesis.input"] = ("SynthesisInput", first)
+    expected["synthesis.input.affine"] = _affine(config)
+    with torch.device("meta"):
+        layers = [*(network := StyleGAN3(config)).synthesis.layers, network.synthesis.to_rgb]
+    for k, (path, layer) in enumerate(zip(_layer_names(config), layers)):
+        source, target = plan[max(k - 1, 0)], plan[k]
+        to_rgb = k == config.num_layers
+        attributes = {"is_torgb": to_rgb, "conv_clamp": config.conv_clamp}
+        attributes |= {"in_size": [source.size] * 2, "out_size": [target.size] * 2}
+        up, down = (1, 1) if to_rgb else (layer.up, layer.down)
+        attributes |= {"up_factor": up, "down_factor": down}
+        expected[path] = ("SynthesisLayer", attributes)
+        expected[f"{path}.affine"] = _affine(config)
+    return expected
+
+
+def _stylegan3_entries(config: StyleGAN3Config) -> dict[str, Entry]:
+    entries = _mapping_entries(config)
+    for part in ("weight", "affine.weight", "affine.bias", "transform", "freqs", "phases"):
+        entries[f"synthesis.input.{part}"] = Entry(f"synthesis.input.{part}")
+    parts = ["weight", "bias", "affine.weight", "affine.bias", "magnitude", "up_filter", "down_filter"]
+    for k, there in enumerate(_layer_names(config)):
+        to_rgb = k == config.num_layers
+        here = "synthesis.to_rgb" if to_rgb else f"synthesis.layers.{k}"
+        for part in parts[:5] if to_rgb else parts:
+            entries[f"{here}.{part}"] = Entry(f"{there}.{part.replace('magnitude', 'magnitude_ema')}")
+    return entries
