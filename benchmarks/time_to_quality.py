@@ -33,7 +33,7 @@ from i2s import embed, load_generator, load_perceptual  # noqa: E402
 from i2s.embedding.preconditioner import inverse_metric  # noqa: E402
 from i2s.embedding.presets import preset_settings  # noqa: E402
 from i2s.images import load_photos  # noqa: E402
-from i2s.tensors import digest  # noqa: E402
+from i2s.files import digest  # noqa: E402
 
 METRIC_IMAGES = inspect.signature(inverse_metric).parameters["count"].default
 # gradients' worth of work before the first step: a forward pass alone counts as a third of a gradient

@@ -297,8 +297,8 @@ def cmd_info(options) -> int:
     import torch
 
     from i2s import __version__
+    from i2s.files import cache_dir
     from i2s.losses.perceptual import load_perceptual
-    from i2s.paths import cache_dir
 
     device = choose_device(options.device)
     generator = _load_generator(options)

@@ -1,6 +1,43 @@
-"""What the oldest torch that this project allows (see pyproject.toml) has under another name, or lacks."""
+"""Devices: which one to use, how to move a network there, and what old versions of torch lack."""
 
 import torch
+from torch import nn
+
+from i2s.errors import DeviceError, one_line
 
 OutOfMemoryError = torch.cuda.OutOfMemoryError  # of every device; torch.OutOfMemoryError is its name from 2.5 on
 is_compiling = getattr(torch.compiler, "is_compiling", lambda: False)  # from 2.3 on
+
+
+def choose_device(name: str | torch.device | None = None) -> torch.device:
+    """The torch device of that name; CUDA if there is one, else the CPU, when None.
+
+    Raises:
+        DeviceError: It is not there.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"The device {str(name)!r} cannot be used here: choose cpu, or leave --device out.") from error
+    return device
+
+
+def move_to(network: nn.Module, device: str | torch.device | None, what: str, *args) -> nn.Module:
+    """Move a network to a device (None: the CPU); further arguments go to `Module.to`.
+
+    Args:
+        network: The network, moved in place.
+        device: Where to.
+        what: Its name at the beginning of the message ("The generator").
+
+    Raises:
+        DeviceError: There is no such device, or no memory on it.
+    """
+    try:
+        return network.to("cpu" if device is None else device, *args)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = one_line(error).rstrip(".")
+        raise DeviceError(f"{what} cannot be put on {device} ({reason}): choose another device.") from error

@@ -15,9 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from i2s.errors import I2SError, WeightFileError
-from i2s.files import write_atomically
+from i2s.files import data_dir, write_atomically
 from i2s.generators.base import check_channels, check_resolution, check_size
-from i2s.paths import data_dir
 from training.discriminators import Encoder
 
 FORMAT, VERSION = "i2s-encoder", 1

@@ -53,6 +53,6 @@ class DeviceError(I2SError, RuntimeError):
     exit_code = 8
 
 
-def reason_of(error: BaseException) -> str:
-    """What an error of Python or of a library says, in one line, for the brackets of a message of ours."""
+def one_line(error: BaseException) -> str:
+    """The message of a foreign exception, in one line."""
     return getattr(error, "strerror", None) or str(error).partition("\n")[0]

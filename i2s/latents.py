@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from i2s.tensors import digest
+from i2s.files import digest
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from i2s.errors import ImageError, SettingsError, reason_of
+from i2s.errors import ImageError, SettingsError, one_line
 
 MIN_SIDE = 16  # px: below this there is nothing to embed
 MEMORY = 500_000_000  # bytes that reading one photo may take
@@ -117,7 +117,7 @@ def _open_path(source, name: str) -> Image.Image:
     except ImageError:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of somebody who is not here
-        reason = reason_of(error).rstrip(".")
+        reason = one_line(error).rstrip(".")
         raise ImageError(f"{name} cannot be opened ({reason}): check its name and permissions.") from error
 
 

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from i2s.encoder import load_encoder
+from i2s.files import data_dir
 from i2s.generators import load_generator
-from i2s.paths import data_dir
 
 DATA = data_dir()
 ROOT = DATA.parent

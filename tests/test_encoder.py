@@ -31,7 +31,7 @@ def test_what_it_names_is_nearer_to_the_face_than_the_mean_is(generator, encoder
 
 def test_it_is_small_and_frozen(encoder):
     from i2s.encoder import FILE
-    from i2s.paths import data_dir
+    from i2s.files import data_dir
 
     assert (data_dir() / FILE).stat().st_size <= 7_000_000
     assert not any(p.requires_grad for p in encoder.parameters())
@@ -43,7 +43,7 @@ def test_another_size_is_refused(encoder):
 
 
 def test_a_file_that_is_no_encoder_is_refused(tmp_path):
-    from i2s.paths import data_dir
+    from i2s.files import data_dir
 
     with pytest.raises(WeightFileError, match="not an encoder"):
         load_encoder(data_dir() / "faces-64.safetensors")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from i2s.errors import OutputError, reason_of
+from i2s.errors import OutputError, one_line
 from i2s.files import write_atomically
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -72,7 +72,7 @@ def test_ctrl_c_keeps_the_old_file(tmp_path, monkeypatch):
 
 LIMITED = """
 import resource, sys
-from i2s.errors import OutputError, reason_of
+from i2s.errors import OutputError, one_line
 from i2s.files import write_atomically
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -137,4 +137,4 @@ def test_a_folder_without_permission(tmp_path):
     ],
 )
 def test_the_reason_of_an_error_is_one_line(error, said):
-    assert reason_of(error) == said
+    assert one_line(error) == said

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from i2s.errors import DeviceError, DownloadError, SettingsError, WeightFileError
+from i2s.files import data_dir
 from i2s.losses.perceptual import load_perceptual
 from i2s.losses.slim import FILE, SlimConfig, SlimNet, load_slim, slim_bytes, training_notes
 from i2s.losses.vgg16 import FILE as VGG_FILE
 from i2s.losses.vgg16 import LAYERS, VGG16, VGG16Settings, rename
-from i2s.paths import data_dir
 
 ROOT = Path(__file__).parents[1]
 

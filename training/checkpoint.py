@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from i2s.errors import OutputError, WeightFileError, reason_of
+from i2s.errors import OutputError, WeightFileError, one_line
 
 PIECE_BYTES = 15_000_000
 
@@ -38,7 +38,7 @@ def save_checkpoint(folder: str | Path, tensors: dict[str, Tensor], state: dict,
         temporary.rename(final)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)  # it would keep a full disk full
-        raise OutputError(f"No checkpoint can be written to {folder} ({reason_of(error)}): free some space.") from error
+        raise OutputError(f"No checkpoint can be written to {folder} ({one_line(error)}): free some space.") from error
     for path in older[: max(0, len(older) + 1 - keep)]:
         shutil.rmtree(path, ignore_errors=True)
     return final
@@ -64,7 +64,7 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict] | None
         for piece in pieces:
             tensors |= load_file(piece)
     except (OSError, SafetensorError, ValueError) as error:
-        raise WeightFileError(f"{newest} is damaged ({reason_of(error)}): remove it, or start a new run.") from error
+        raise WeightFileError(f"{newest} is damaged ({one_line(error)}): remove it, or start a new run.") from error
     if len(pieces) != written.get("pieces", len(pieces)):
         raise WeightFileError(f"{newest} is incomplete ({len(pieces)} pieces): remove it, or start a new run.")
     return tensors, state

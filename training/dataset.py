@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from i2s.errors import ImageError, reason_of
+from i2s.errors import ImageError, one_line
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError)  # a wrong checksum, a password
 BROKEN_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -28,7 +28,7 @@ def load_faces(path: str | Path, resolution: int, least: int = 1) -> Tensor:
     try:
         opened = zipfile.ZipFile(path)
     except (OSError, *BROKEN_ZIP) as error:
-        raise ImageError(f"{path} is a damaged zip ({reason_of(error)}): copy or make it again.") from error
+        raise ImageError(f"{path} is a damaged zip ({one_line(error)}): copy or make it again.") from error
     with opened as archive:
         names = sorted(n for n in archive.namelist() if n.lower().endswith((".jpg", ".jpeg", ".png")))
         if not names:

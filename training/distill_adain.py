@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from i2s.errors import I2SError, SettingsError
-from i2s.files import make_folder
+from i2s.files import ensure_dir
 from i2s.generators import load_generator
 from i2s.generators.base import Generator
 from i2s.generators.file import save_generator
@@ -193,7 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         teacher = load_generator(str(options.teacher))
         vgg = VGG19(options.vgg) if options.vgg else None
-        make_folder(options.run)
+        ensure_dir(options.run)
         run = Distillation(teacher, SqueezeNet(options.features), vgg, options.run, rate=options.rate)
         run.train(options.minutes * 60, report=lambda text: print(text, flush=True))
         if options.out:

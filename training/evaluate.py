@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from i2s.errors import I2SError
-from i2s.files import make_folder, write_atomically
+from i2s.files import ensure_dir, write_atomically
 from i2s.generators import load_generator
 from i2s.images import write_image
 from training import sheets
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
         faces = load_faces(options.faces, generator.resolution, LEAST_FACES)
         judges = {name: judge.to(options.device) for name, judge in judges.items()}
         say = lambda text: print(text, flush=True)  # noqa: E731
-        make_folder(options.out)
+        ensure_dir(options.out)
         found = evaluate(generator, faces, features, options.out, judges, options.samples, say)
         write_atomically(options.out / "metrics.json", json.dumps(found, indent=1).encode())
         write_atomically(options.out / "metrics.md", markdown(found).encode())

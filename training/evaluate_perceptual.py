@@ -16,7 +16,7 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
 from i2s.errors import I2SError
-from i2s.files import make_folder, write_atomically
+from i2s.files import ensure_dir, write_atomically
 from i2s.images import contact_sheet, load_photos, to_uint8, write_image
 from i2s.losses import TAP_NAMES
 from i2s.losses.slim import load_slim, training_notes
@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=16, help="strengths of each distortion")
     options = parser.parse_args(arguments)
     try:
-        make_folder(options.out)
+        ensure_dir(options.out)
         student, teachers = load_slim(options.net), Teachers(options.teachers)
         units = torch.tensor(training_notes(options.net)["units"])
         faces = load_faces(options.faces, 128, least=HELD_OUT_FACES)[-HELD_OUT_FACES:]

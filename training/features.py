@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from i2s.errors import WeightFileError, reason_of
+from i2s.errors import WeightFileError, one_line
 
 MEAN_BGR = (103.939, 116.779, 123.68)
 FIRES = [f"fire{k}.{part}" for k in range(2, 10) for part in ("squeeze1x1", "expand1x1", "expand3x3")]
@@ -22,7 +22,7 @@ def read_weights(path: str | Path, layers: Sequence[str], what: str) -> nn.Param
             names = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
             found = {name.replace(".", "_"): file.get_tensor(name).float() for name in names}
     except (OSError, SafetensorError) as error:
-        reason = reason_of(error)
+        reason = one_line(error)
         raise WeightFileError(f"{path} does not hold the weights of {what} ({reason}): give their file.") from error
     return nn.ParameterDict({name: nn.Parameter(tensor, requires_grad=False) for name, tensor in found.items()})
 

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from i2s.encoder import load_encoder
-from i2s.errors import SettingsError, WeightFileError, reason_of
+from i2s.errors import SettingsError, WeightFileError, one_line
 from i2s.files import write_atomically
 from i2s.generators import load_generator
 from training.checkpoint import load_checkpoint
@@ -47,7 +47,7 @@ def start_from(trainer: Trainer, path: str | Path, generator: str | Path, encode
         known = metadata.get("format") == FORMAT
         state = {name: json.loads(metadata["state"])[name] for name in KEPT} if known else {}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise WeightFileError(f"{path} cannot be read ({reason_of(error)}): fetch it again.") from error
+        raise WeightFileError(f"{path} cannot be read ({one_line(error)}): fetch it again.") from error
     if not known:
         raise WeightFileError(f"{path} is not a snapshot of a training run: give one that `export --snapshot` wrote.")
     part = lambda letter: {k[2:]: v for k, v in tensors.items() if k.startswith(letter)}  # noqa: E731
@@ -57,7 +57,7 @@ def start_from(trainer: Trainer, path: str | Path, generator: str | Path, encode
         trainer.average.load_state_dict(load_generator(generator).state_dict())
         trainer.encoder.load_state_dict(load_encoder(encoder).state_dict())
     except RuntimeError as error:
-        reason = reason_of(error)
+        reason = one_line(error)
         raise SettingsError(f"{path} holds networks of another preset ({reason}): choose that preset.") from error
     trainer.augment.p = state.pop("augment")
     trainer.state |= state

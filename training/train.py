@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from i2s.device import OutOfMemoryError
-from i2s.errors import DeviceError, I2SError, reason_of
+from i2s.errors import DeviceError, I2SError, one_line
 from training.configs import PRESETS
 from training.dataset import load_faces
 from training.features import VGG19, SqueezeNet
@@ -68,7 +68,7 @@ def check_device(name: str) -> None:
     try:
         torch.ones(1, device=name).sum().item()
     except (RuntimeError, AssertionError) as error:
-        reason = reason_of(error).rstrip(".")
+        reason = one_line(error).rstrip(".")
         raise DeviceError(f"{name} cannot be used ({reason}): give --device cpu or cuda.") from error
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from i2s.errors import OutputError, SettingsError, WeightFileError, reason_of
-from i2s.files import make_folder
+from i2s.errors import OutputError, SettingsError, WeightFileError, one_line
+from i2s.files import ensure_dir
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from training import losses
 from training.augment import AdaptiveAugment
@@ -54,7 +54,7 @@ class Trainer:
         vgg: VGG19 | None = None,
     ):
         self.preset, self.faces, self.device = preset, faces, torch.device(device)
-        self.folder = make_folder(folder, "the run's folder")
+        self.folder = ensure_dir(folder, "the run's folder")
         config = StyleGAN2Config(preset.resolution, preset.z_dim, preset.w_dim, channels=preset.channels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # initial weights; every draw of the run comes from the two generators below
@@ -338,7 +338,7 @@ class Trainer:
             with open(path, "a") as file:
                 file.write(json.dumps(line | {"time": round(time.time(), 1)}) + "\n")
         except OSError as error:
-            raise OutputError(f"{path} cannot be written ({reason_of(error)}): free some space.") from error
+            raise OutputError(f"{path} cannot be written ({one_line(error)}): free some space.") from error
 
     def _networks(self) -> dict[str, torch.nn.Module]:
         return {"g": self.generator, "average": self.average, "d": self.discriminator, "e": self.encoder}

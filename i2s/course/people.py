@@ -13,9 +13,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from i2s.errors import WeightFileError
-from i2s.files import write_atomically
+from i2s.files import data_dir, write_atomically
 from i2s.generators.base import Generator
-from i2s.paths import data_dir
 
 FILE, FORMAT = "london-64.safetensors", "i2s-people"
 ATTRIBUTION = (

@@ -11,9 +11,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from i2s.errors import LatentError, OutputError, SettingsError
-from i2s.files import write_atomically
+from i2s.files import digest, write_atomically
 from i2s.losses import Sum
-from i2s.tensors import digest, read_tensors
+from i2s.tensors import read_tensors
 
 FORMAT, VERSION = "i2s-checkpoint", 1
 

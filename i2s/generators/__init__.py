@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from i2s.errors import DeviceError, SettingsError, WeightFileError, reason_of
+from i2s.errors import DeviceError, SettingsError, WeightFileError, one_line
 from i2s.generators.base import Generator
 
 DEFAULT = "faces-64"
@@ -37,7 +37,7 @@ def load_generator(
     try:
         generator = generator.to(device or "cpu", torch.float64 if dtype == torch.float64 else torch.float32)
     except (RuntimeError, AssertionError, TypeError) as error:  # no such device, or no memory on it
-        reason = reason_of(error)
+        reason = one_line(error)
         raise DeviceError(f"The generator cannot be put on {device} ({reason}): choose another device.") from error
     generator.synthesis.dtype = dtype if dtype in HALVES else None
     return generator
@@ -51,7 +51,7 @@ def resolve(name_or_path: str | Path) -> Path:
     try:
         path = Path(name_or_path).expanduser()
     except RuntimeError as error:  # ~ of somebody who is not here
-        reason = reason_of(error).rstrip(".")
+        reason = one_line(error).rstrip(".")
         raise WeightFileError(f"{name_or_path} cannot be found ({reason}): give the whole path.") from error
     named = isinstance(name_or_path, str) and path.name == name_or_path and path.suffix.lower() not in SUFFIXES
     if named and not os.path.isfile(path):  # which is False, too, for what no file can be called

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from i2s.errors import WeightFileError, reason_of
+from i2s.errors import WeightFileError, one_line
 from i2s.files import write_atomically
 from i2s.generators.base import Generator
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
@@ -123,7 +123,7 @@ def _opened(path: str | Path) -> Iterator[safe_open]:
     except SafetensorError as error:
         raise WeightFileError(f"it is a damaged safetensors file ({printable(error)})") from error
     except OSError as error:
-        raise WeightFileError(f"it cannot be read ({reason_of(error)})") from error
+        raise WeightFileError(f"it cannot be read ({one_line(error)})") from error
 
 
 def _description(metadata: Mapping[str, str]) -> tuple[str, object]:

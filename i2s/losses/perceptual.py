@@ -7,7 +7,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor, nn
 
-from i2s.errors import DeviceError, SettingsError, reason_of
+from i2s.errors import DeviceError, SettingsError, one_line
 from i2s.losses.base import check_weight, mean_square_difference
 from i2s.losses.slim import TAP_NAMES
 
@@ -57,7 +57,7 @@ def load_perceptual(name: str = "auto", device: str | torch.device | None = None
     try:
         return net.to("cpu" if device is None else device)
     except (RuntimeError, AssertionError, TypeError) as error:  # no such device, or no memory on it
-        reason = reason_of(error).rstrip(".")
+        reason = one_line(error).rstrip(".")
         raise DeviceError(f"{net.name} cannot be put on {device} ({reason}): choose another device.") from error
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from i2s.errors import SettingsError, WeightFileError
-from i2s.paths import data_dir
+from i2s.files import data_dir
 
 TAP_NAMES = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")  # the paper's
 LARGEST = 256  # px; the ports of the paper's code feed VGG no more either

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from i2s.errors import DownloadError, SettingsError, WeightFileError
+from i2s.files import offline
 from i2s.losses.slim import TAP_NAMES, check_images, reduced
-from i2s.paths import offline
 
 FILE = "vgg16-397923af.pth"  # torchvision's VGG16_Weights.IMAGENET1K_V1
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

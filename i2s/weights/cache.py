@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path, PureWindowsPath
 
-from i2s.errors import DownloadError, OutputError, SettingsError, reason_of
+from i2s.errors import DownloadError, OutputError, SettingsError, one_line
 from i2s.files import write_atomically
 from i2s.weights.transfer import page_in_place_of_file
 
@@ -101,7 +101,7 @@ class CachedFile:
                     return False
             return self.accept(self.path, "put there by hand")
         except OSError as error:
-            raise DownloadError(f"{self.path} cannot be read ({reason_of(error)}): correct its permissions.") from error
+            raise DownloadError(f"{self.path} cannot be read ({one_line(error)}): correct its permissions.") from error
 
     def accept(self, path: Path, source: str) -> bool:
         """Whether the file at `path` has the checksum it must have; that, or the first one ever seen, is recorded."""

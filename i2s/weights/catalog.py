@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from i2s.errors import SettingsError, WeightFileError
-from i2s.paths import cache_dir, data_dir
+from i2s.files import cache_dir, data_dir
 from i2s.weights.fetch import Licence, fetch, tell
 from i2s.weights.transfer import Transfer, megabytes
 

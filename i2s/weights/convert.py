@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from i2s.errors import OutputError, reason_of
+from i2s.errors import OutputError, one_line
 from i2s.generators import load_generator, resolve
 from i2s.generators.file import read_metadata, save_generator
 from i2s.weights.catalog import entries
@@ -25,7 +25,7 @@ def convert(src: str | Path, out: str | Path, half: bool = False) -> Path:
     try:
         same = out.exists() and out.samefile(source)
     except (OSError, ValueError) as error:
-        raise OutputError(f"{out} cannot be written ({reason_of(error)}): choose another name.") from error
+        raise OutputError(f"{out} cannot be written ({one_line(error)}): choose another name.") from error
     if same:
         raise OutputError(f"{out} is the source itself: choose another name.")
     notes = read_metadata(source) if container_of(source) == "safetensors" else {}

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from i2s.errors import DownloadError, OutputError, SettingsError, reason_of
-from i2s.files import write_atomically
-from i2s.paths import cache_dir, offline
+from i2s.errors import DownloadError, OutputError, SettingsError, one_line
+from i2s.files import cache_dir, offline, write_atomically
 from i2s.weights.cache import CachedFile
 from i2s.weights.transfer import Transfer, TransferError
 
@@ -87,7 +86,7 @@ def fetch(
         raise
     except OSError as error:
         raise DownloadError(
-            f"{file.path} cannot be written ({reason_of(error)}): "
+            f"{file.path} cannot be written ({one_line(error)}): "
             f"{_remedy(error)}, or set I2S_CACHE to a folder that you can write to."
         ) from error
     return file.path

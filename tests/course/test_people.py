@@ -7,8 +7,8 @@ from PIL import Image
 
 from i2s.course.people import FILE, load_people, save_people
 from i2s.errors import ImageError, WeightFileError
+from i2s.files import data_dir
 from i2s.generators import load_generator
-from i2s.paths import data_dir
 from training.people import embed_people, main
 
 

@@ -8,8 +8,8 @@ import pytest
 from servers import FILE, SHA256
 
 from i2s.errors import DownloadError, SettingsError, WeightFileError
+from i2s.files import data_dir
 from i2s.generators import resolve
-from i2s.paths import data_dir
 from i2s.weights import catalog
 from i2s.weights.catalog import Entry, entries, entry, find, table
 from i2s.weights.transfer import Transfer, megabytes
