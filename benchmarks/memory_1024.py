@@ -1,73 +1,81 @@
-"""How much GPU memory does an embedding at 1024 px take? `python benchmarks/memory_1024.py --out benchmarks/results`.
+"""GPU memory of an embedding at 1024 px: `python benchmarks/memory_1024.py --out benchmarks/results`.
 
-Counts every tensor that one step must hold at once: weights, Adam's memory, the photo's features, and what autograd
-keeps of the forward pass for the way back (each storage once). The networks have their real sizes and random weights;
-the count does not depend on the values, nor on the device. With CUDA the peak is measured as well.
+Counts every tensor that one step must hold at once: weights, Adam's moments, the photo's features, and what autograd
+saves for the backward pass (each storage once). The networks have their real sizes and random weights; the count
+depends neither on values nor on the device. With CUDA the peak is measured as well.
 """
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.losses import ImageLoss
 from i2s.losses.vgg16 import VGG16
 
 DTYPES = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
-T4 = 15.0  # GB that a Tesla T4 offers
+T4 = 15.0  # GB of a Tesla T4
 
 
-class Kept:
-    """Context: counts the bytes of all storages that autograd saves, each once; `counted` are not counted again."""
+class SavedTensors:
+    """Context that counts the bytes of all storages that autograd saves, each once, without those of `counted`."""
 
-    def __init__(self, counted):
+    def __init__(self, counted: Iterable[Tensor]) -> None:
         self.seen = {t.untyped_storage().data_ptr() for t in counted}
-        self.bytes, self.alive = 0, []
+        self.bytes = 0
+        self.alive: list[Tensor] = []
 
-    def __enter__(self):
+    def __enter__(self) -> "SavedTensors":
         self.hooks = torch.autograd.graph.saved_tensors_hooks(self.pack, lambda t: t)
         self.hooks.__enter__()
         return self
 
-    def __exit__(self, *args):
+    def __exit__(self, *args: object) -> None:
         self.hooks.__exit__(*args)
 
-    def pack(self, tensor):
+    def pack(self, tensor: Tensor) -> Tensor:
+        """Count a tensor that autograd saves."""
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self.seen:
             self.seen.add(storage.data_ptr())
             self.bytes += storage.nbytes()
-        self.alive.append(tensor)  # so that no address is used twice while we count
+        self.alive.append(tensor)  # so that no address is reused
         return tensor
 
 
-def count(generator, loss, dtype, batch: int) -> dict[str, float]:
-    """Gigabytes (1e9) of one step with a batch of photos, by what they are for."""
-    size = lambda tensors: sum(t.numel() * t.element_size() for t in tensors) / 1e9  # noqa: E731
+def gigabytes(tensors: Iterable[Tensor]) -> float:
+    """Size of tensors in GB (1e9 bytes)."""
+    return sum(t.numel() * t.element_size() for t in tensors) / 1e9
+
+
+def count(generator: StyleGAN2, loss: ImageLoss, dtype: torch.dtype | None, batch: int) -> dict[str, float]:
+    """Count the GB of one step with a batch of photos, by purpose."""
     weights = [*generator.parameters(), *generator.buffers(), *loss.terms[1].net.parameters()]
     code = generator.w_mean.expand(batch, generator.num_ws, -1).clone().requires_grad_()
     with torch.no_grad():
         prepared = loss.prepare(torch.zeros(1, 3, generator.resolution, generator.resolution))
     target = sum(t.numel() for t in [prepared[1][0], *prepared[1][1]]) * 4 * batch / 1e9
-    with Kept(weights) as kept:
+    with SavedTensors(weights) as saved:
         image = generator.synthesis(code, dtype=dtype)
-        sum(loss(image, loss_prepared(prepared, batch)).values()).sum()
-    found = {"weights": size(weights), "photo's features": target, "kept for the way back": kept.bytes / 1e9}
-    found["code and Adam"] = 4 * size([code])
+        sum(loss(image, repeat_features(prepared, batch)).values()).sum()
+    found = {"weights": gigabytes(weights), "photo's features": target, "kept for the way back": saved.bytes / 1e9}
+    found["code and Adam"] = 4 * gigabytes([code])
     return found | {"together": sum(found.values())}
 
 
-def loss_prepared(prepared, batch: int):
-    """The features of one photo, shown to the loss as those of `batch`."""
+def repeat_features(prepared: tuple, batch: int) -> tuple:
+    """Expand the prepared features of one photo to a batch, without copies."""
     shape, (pixels, maps) = prepared
-    wide = lambda t: t.expand(batch, -1, -1, -1)  # noqa: E731
-    return (batch, *shape[1:]), [wide(pixels), [wide(m) for m in maps]]
+    sizes = (batch, -1, -1, -1)
+    return (batch, *shape[1:]), [pixels.expand(sizes), [m.expand(sizes) for m in maps]]
 
 
-def measure(generator, loss, dtype, batch: int) -> float:
-    """Peak gigabytes that CUDA allocated for three steps."""
+def measure(generator: StyleGAN2, loss: ImageLoss, dtype: torch.dtype | None, batch: int) -> float:
+    """Measure the peak GB that CUDA allocates in three steps."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     code = generator.w_mean.expand(batch, generator.num_ws, -1).clone().requires_grad_()
@@ -82,6 +90,7 @@ def measure(generator, loss, dtype, batch: int) -> float:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--resolution", type=int, default=1024)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2])

@@ -1,10 +1,11 @@
-"""What the benchmarks share: which machine, which commit, medians, tables and files."""
+"""Helpers of the benchmarks: clock, machine, commit, quartiles, tables."""
 
 import json
 import platform
 import statistics
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def clock(device: str = "cpu") -> float:
-    """Seconds: of the processor where there is one thread, which other programs disturb less; else of the wall."""
+    """Seconds of processor time with one thread, which other programs disturb less; else of wall time."""
     if device == "cuda":
         torch.cuda.synchronize()
     one = device == "cpu" and torch.get_num_threads() == 1
@@ -21,13 +22,13 @@ def clock(device: str = "cpu") -> float:
 
 
 def machine(device: str = "cpu") -> str:
-    """Processor or graphics card, threads, version of torch."""
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{_processor()}, {torch.get_num_threads()} thread(s)"
+    """Describe the processor or GPU, the threads and the version of torch."""
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{processor()}, {torch.get_num_threads()} thread(s)"
     return f"{name}, torch {torch.__version__}"
 
 
 def commit() -> str:
-    """The commit that was measured, with a + when a file of the library was changed since; "" outside a clone."""
+    """Short hash of the commit, with a + if files of the library have changed since; "" outside a clone."""
     here = Path(__file__).parents[1]
     try:
         head = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=here, text=True).strip()
@@ -38,32 +39,33 @@ def commit() -> str:
 
 
 def photos(folder: Path, limit: int | None = None) -> list[Path]:
-    """The pictures of a folder in the order of their names, at most `limit`."""
+    """List the images of a folder by name, at most `limit`."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".png"))[:limit]
 
 
-def quartiles(values) -> tuple[float, float, float]:
-    """(a quarter of the values is below, the median, a quarter is above); the values may be infinite."""
+def quartiles(values: Iterable[float]) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile; the values may be infinite."""
     ordered = sorted(values)
-    # the values themselves, as no mean of two can be taken where one is infinite
-    low, high = ordered[(len(ordered) - 1) // 4], ordered[-1 - (len(ordered) - 1) // 4]
+    quarter = (len(ordered) - 1) // 4  # no interpolation, which infinite values do not allow
+    low, high = ordered[quarter], ordered[-1 - quarter]
     return low, statistics.median(ordered), high
 
 
 def markdown(rows: list[dict]) -> str:
-    """A table of rows with the same keys."""
+    """Format rows with the same keys as a Markdown table."""
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     return "\n".join(lines + ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows])
 
 
 def write(folder: Path, name: str, table: dict, text: str) -> None:
-    """`table` as FOLDER/NAME.json, `text` as FOLDER/NAME.md."""
+    """Write `table` to FOLDER/NAME.json and `text` to FOLDER/NAME.md."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(table, indent=1) + "\n")
     (folder / f"{name}.md").write_text(text.rstrip() + "\n")
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Model of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

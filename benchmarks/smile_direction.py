@@ -1,9 +1,9 @@
-"""Does W+ know what a smile is? `python benchmarks/smile_direction.py FOLDER --out benchmarks/results`.
+"""Does W+ have a direction of smiling? `python benchmarks/smile_direction.py FOLDER --out benchmarks/results`.
 
 FOLDER holds people as NAME-neutral.jpg and NAME-smiling.jpg. All are embedded in W+ as those of lesson 5 are
-(`training.people`); a direction is the mean of the others' differences, smiling minus neutral. For each person left
-out: does the smile move the code along the direction of the others, and does that direction, added to the neutral code,
-bring the image nearer to the smiling photo? And random faces moved along the mean direction, as a sheet to look at.
+(`training.people`); a direction is the mean difference, smiling minus neutral, of all others. For each person left
+out: does the smile move the code along the direction, and does the direction, added to the neutral code, bring the
+image nearer to the smiling photo? Random faces moved along the mean direction are written as a contact sheet.
 """
 
 import argparse
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from i2s import load_generator
-from i2s.images import contact_sheet, load_photos, write_image
+from i2s.figures import contact_sheet
+from i2s.generators.base import Generator
+from i2s.images import load_photos, write_image
 from i2s.metrics import psnr
 from training.people import embed_people
 
@@ -26,8 +28,8 @@ def leave_one_out(differences: Tensor) -> Tensor:
     return torch.cosine_similarity(flat, others, dim=1)
 
 
-def shuffled(neutral: Tensor, smiling: Tensor, times: int = 200, seed: int = 0) -> Tensor:
-    """The same where each person's two codes are swapped or not by chance: what would be seen without a direction."""
+def swap_at_random(neutral: Tensor, smiling: Tensor, times: int = 200, seed: int = 0) -> Tensor:
+    """Mean of `leave_one_out` where each person's two codes are swapped at random, [times]: the null hypothesis."""
     rng = torch.Generator().manual_seed(seed)
     found = []
     for _ in range(times):
@@ -37,8 +39,8 @@ def shuffled(neutral: Tensor, smiling: Tensor, times: int = 200, seed: int = 0) 
 
 
 @torch.no_grad()
-def gain(generator, neutral: Tensor, smiling: Tensor, photos: Tensor) -> Tensor:
-    """dB by which the others' mean smile, added to a person's neutral code, brings it nearer to the smiling photo."""
+def gain(generator: Generator, neutral: Tensor, smiling: Tensor, photos: Tensor) -> Tensor:
+    """Gain of PSNR to the smiling photo by the others' mean smile, added to a person's neutral code: [P], dB."""
     differences = smiling - neutral
     others = (differences.sum(0) - differences) / (len(neutral) - 1)
     before, after = (psnr(generator.synthesis(codes), photos) for codes in (neutral, neutral + others))
@@ -46,6 +48,7 @@ def gain(generator, neutral: Tensor, smiling: Tensor, photos: Tensor) -> Tensor:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
@@ -56,7 +59,7 @@ def main() -> None:
     people = embed_people(options.photos, generator, options.limit)
     neutral, smiling = people.neutral, people.smiling
     photos = load_photos(sorted(options.photos.glob("*-smiling.jpg"))[: options.limit], generator.resolution)
-    cosines, chance = leave_one_out(smiling - neutral), shuffled(neutral, smiling)
+    cosines, chance = leave_one_out(smiling - neutral), swap_at_random(neutral, smiling)
     nearer = gain(generator, neutral, smiling, photos)
     table = {
         "generator": generator.describe(),

@@ -1,15 +1,15 @@
-"""How long is a step of an embedding, beside what the machine could do, and beside a straightforward implementation?
+"""Time of one embedding step, against the peak of the machine and against a straightforward implementation.
 
     python benchmarks/step_time.py            # 64, 128 and 256 px on a CPU; to 1024 px on a GPU, in several precisions
     python benchmarks/step_time.py --resolution 512 1024
 
-Generators have the widths of StyleGAN2's config F and random weights, as time does not depend on them; so has VGG-16.
-The two implementations take turns, and medians are taken. One step: image, loss, gradient, Adam.
+Generators have the widths of StyleGAN2's config F; their weights and those of VGG-16 are random, since time does not
+depend on them. The implementations take turns; medians are reported. One step: image, loss, gradient, Adam.
 
-floor: the operations of our step (`torch.utils.flop_counter`) at the speed of the fastest large convolution or matrix
-product on this machine. straightforward: `benchmarks/straightforward.py`, as it stands, and with the weights of the
-generator frozen as some ports have them. loss: the largest relative difference between the two, of the first step.
-peak: memory of a process that makes one step, above what it held when torch was loaded; of CUDA, what it allocated.
+floor: operations of our step (`torch.utils.flop_counter`) at the speed of the fastest large convolution or matrix
+product on this machine. straightforward: `benchmarks/straightforward.py`, also with the generator's weights frozen, as
+in some ports. loss: largest relative difference of the first loss. peak: memory of a process that makes one step,
+above what it held after importing torch; on CUDA, what is allocated.
 """
 
 import argparse
@@ -19,32 +19,35 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks import report  # noqa: E402
-from benchmarks.straightforward import Straightforward  # noqa: E402
-from i2s.embedding.cuda_graphs import cuda_graph  # noqa: E402
-from i2s.embedding.optim import Adam  # noqa: E402
-from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config  # noqa: E402
-from i2s.losses import ImageLoss  # noqa: E402
-from i2s.losses.slim import load_slim  # noqa: E402
-from i2s.losses.vgg16 import VGG16  # noqa: E402
+from benchmarks import report
+from benchmarks.straightforward import Straightforward
+from i2s.embedding.cuda_graphs import capture
+from i2s.embedding.optim import Adam
+from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from i2s.losses import ImageLoss
+from i2s.losses.slim import load_slim
+from i2s.losses.vgg16 import VGG16
 
 DTYPES = {"float32": None, "half": torch.float16, "compiled": None, "graphed": torch.float16}
 
 
 class Ours:
-    """The step of `i2s.embed` without its record. kind: one of `DTYPES`; "graphed", for CUDA, as in a long search."""
+    """The step of `i2s.embed` without its history; kind: one of `DTYPES`, "graphed" being for CUDA only."""
 
-    def __init__(self, generator: StyleGAN2, net, photos, kind: str = "float32"):
-        self.loss_of, self.dtype = ImageLoss(net), DTYPES[kind]
-        self.synthesis = lambda code: generator.synthesis(code, dtype=self.dtype)
+    def __init__(self, generator: StyleGAN2, net: nn.Module, photos: Tensor, kind: str = "float32") -> None:
+        self.loss_of = ImageLoss(net)
+        self.dtype = DTYPES[kind]
+        self.synthesis = functools.partial(generator.synthesis, dtype=self.dtype)
         self.prepared = self.loss_of.prepare(photos)
         self.code = generator.w_mean.expand(len(photos), generator.num_ws, -1).clone().requires_grad_()
         self.adam = Adam([{"params": [self.code], "lr": 0.01}], (0.9, 0.999), 1e-8)
@@ -53,37 +56,40 @@ class Ours:
             self.gradient = torch.compile(self._gradient)
         elif kind == "graphed":
             self.loss(self.code)  # weights are prepared at their first use
-            self.synthesis = cuda_graph(self.synthesis, [self.code.detach().clone().requires_grad_()])
+            self.synthesis = capture(self.synthesis, [self.code.detach().clone().requires_grad_()])
 
-    def loss(self, code):
-        """The paper's loss of each image, [N]."""
+    def loss(self, code: Tensor) -> Tensor:
+        """Compute the paper's loss of each image, [N]."""
         return sum(self.loss_of(self.synthesis(code), self.prepared).values())
 
-    def step(self):
-        """One step of Adam; the loss [N] before it."""
+    def step(self) -> Tensor:
+        """Make one step of Adam; return the loss [N] before it."""
         loss, self.code.grad = self.gradient(self.code)
-        self.adam.step(scale=self.scale)
+        if self.scale != 1.0:
+            self.code.grad /= self.scale
+        self.adam.step()
         return loss.detach()
 
     @property
     def scale(self) -> float:
+        """Factor of the loss that keeps half-precision gradients from underflow."""
         return 256.0 if self.dtype is torch.float16 else 1.0
 
-    def _gradient(self, code):
+    def _gradient(self, code: Tensor) -> tuple[Tensor, Tensor]:
         loss = self.loss(code)
         return loss, torch.autograd.grad(loss.sum() * self.scale, code)[0]
 
 
 class Frozen(Straightforward):
-    """The straightforward one with the generator's weights frozen."""
+    """The straightforward implementation with the generator's weights frozen."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
         self.generator.requires_grad_(False)
 
 
 def implementations(device: str) -> dict:
-    """{name: what makes it of (generator, net, photos)}."""
+    """List the implementations: {name: constructor of (generator, net, photos)}."""
     found = {"ours": Ours, "straightforward": Straightforward, "weights frozen": Frozen}
     if device == "cuda":
         found |= {kind: functools.partial(Ours, kind=kind) for kind in ("half", "compiled", "graphed")}
@@ -91,33 +97,39 @@ def implementations(device: str) -> dict:
 
 
 @functools.lru_cache(1)
-def network(name: str, device: str):
+def network(name: str, device: str) -> nn.Module:
+    """Load the perceptual network; VGG-16 with random weights."""
     net = load_slim() if name == "slim" else VGG16().eval().requires_grad_(False)
     return net.to(device, memory_format=torch.channels_last)
 
 
 def generator_of(resolution: int, width: int, device: str) -> StyleGAN2:
-    """Of config F; width divides the channels, for quick trials."""
+    """Build a StyleGAN2 of config F with random weights; `width` divides its channels."""
     torch.manual_seed(0)
     channels = [max(8, c // width) for c in StyleGAN2Config().channels[: resolution.bit_length() - 2]]
     return StyleGAN2(StyleGAN2Config(resolution, channels=channels)).eval().requires_grad_(False).to(device)
 
 
-def photos_of(batch: int, resolution: int, device: str):
+def photos_of(batch: int, resolution: int, device: str) -> Tensor:
+    """Draw random photos [batch, 3, resolution, resolution] in [-1, 1]."""
     return (torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1).to(device)
 
 
-def seconds(call, device: str) -> float:
-    """Of one call, by `report.clock`."""
+def seconds(call: Callable[[], object], device: str) -> float:
+    """Measure one call by `report.clock`."""
     start = report.clock(device)
     call()
     return report.clock(device) - start
 
 
 def interleaved(calls: dict, repeat: int, limit: float, device: str) -> dict[str, float]:
-    """Median seconds of each call; they take turns, `repeat` times, or at least twice when `limit` seconds are over.
+    """Measure the median seconds of each call, in turns.
 
-    The first turn, in which caches are filled, does not count.
+    Args:
+        calls: {name: call}.
+        repeat: Turns that count; the first turn, which fills caches, does not.
+        limit: Seconds after which no turn begins, but for the first two.
+        device: "cpu" or "cuda".
     """
     taken: dict[str, list[float]] = {name: [] for name in calls}
     start = time.perf_counter()
@@ -130,7 +142,7 @@ def interleaved(calls: dict, repeat: int, limit: float, device: str) -> dict[str
 
 
 def peaks(device: str, size: int = 2048, repeat: int = 7) -> dict[str, float]:
-    """GFLOP/s of a matrix product of size x size, and of 3x3 convolutions of 512 and 128 maps: the best of a few."""
+    """Measure GFLOP/s of a size x size matrix product and of 3x3 convolutions: the best of a few."""
     a = torch.randn(size, size, device=device)
     calls = {"matrix product": (lambda: a @ a, 2 * size**3)}
     for wide, side in ((512, 32), (128, 128)):
@@ -143,7 +155,7 @@ def peaks(device: str, size: int = 2048, repeat: int = 7) -> dict[str, float]:
 
 
 def operations(run: Ours) -> float:
-    """Billions of floating-point operations of convolutions and matrix products in a step."""
+    """Count the GFLOP of convolutions and matrix products in a step."""
     counter = FlopCounterMode(display=False)
     with counter:
         run.loss(run.code).sum().backward()
@@ -151,8 +163,8 @@ def operations(run: Ours) -> float:
 
 
 def peak_memory(name: str, net: str, resolution: int, batch: int, width: int, device: str) -> float:
-    """GB that a step takes; on the CPU to be called in a process of its own."""
-    before = highest()
+    """Measure the peak GB of a step; on the CPU, call it in a fresh process."""
+    before = peak_of_process()
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -161,43 +173,45 @@ def peak_memory(name: str, net: str, resolution: int, batch: int, width: int, de
     run.step()
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
-    return highest() - before
+    return peak_of_process() - before
 
 
-def highest() -> float:
-    """GB that this process has held at most."""
-    try:  # where `getrusage` starts from what the parent held
+def peak_of_process() -> float:
+    """Peak GB of this process."""
+    try:  # getrusage would start from the peak of the parent
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
     except (OSError, StopIteration):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
 
 
-def memory_elsewhere(*case) -> float:
-    """`peak_memory` in a fresh process."""
+def memory_elsewhere(*case: object) -> float:
+    """Call `peak_memory` in a fresh process."""
     context = multiprocessing.get_context("spawn")
     threads = (torch.get_num_threads(),)
     with ProcessPoolExecutor(1, context, torch.set_num_threads, threads) as pool:
         return pool.submit(peak_memory, *case).result()
 
 
-def case(net: str, resolution: int, batch: int, options, floor_speed: float) -> dict:
-    """All that is measured of one network, resolution and batch."""
+def case(net: str, resolution: int, batch: int, options: argparse.Namespace, floor_speed: float) -> dict:
+    """Measure one network, resolution and batch size."""
     device = options.device
     generator, photos = generator_of(resolution, options.width, device), photos_of(batch, resolution, device)
     makers = implementations(device)
     if batch > 1:
-        makers.pop("weights frozen")  # little faster, as single photos show
+        makers.pop("weights frozen")  # hardly faster, as single photos show
+    # First step of each implementation, from the same code
     runs, losses = {}, {}
     for name, make in makers.items():
         try:
             run = make(generator, network(net, device), photos)
-            losses[name] = run.step().float()  # of the same code
+            losses[name] = run.step().float()
             runs[name] = run
         except RuntimeError as error:  # out of memory, or nothing here compiles
             if name in ("ours", "straightforward"):
                 raise
             print(f"{name} does not run: {str(error).splitlines()[0]}", flush=True)
+    # Time
     flops = operations(runs["ours"])
     times = interleaved({name: run.step for name, run in runs.items()}, options.repeat, options.limit, device)
     difference = (losses["ours"] - losses["straightforward"]).abs() / losses["straightforward"]
@@ -205,6 +219,7 @@ def case(net: str, resolution: int, batch: int, options, floor_speed: float) -> 
     row["ratios"] = {name: times[name] / times["ours"] for name in times}
     row["floor"] = flops / floor_speed / times["ours"]
     row["loss difference"] = float(difference.max())
+    # Memory
     del run, runs, generator
     names = [n for n in times if n != "weights frozen"]
     measure = peak_memory if device == "cuda" else memory_elsewhere
@@ -212,14 +227,14 @@ def case(net: str, resolution: int, batch: int, options, floor_speed: float) -> 
     return row
 
 
-def cases(options) -> list[tuple[str, int, int]]:
-    """(network, resolution, batch): every size alone with both networks, batches with the default one."""
+def cases(options: argparse.Namespace) -> list[tuple[str, int, int]]:
+    """List (network, resolution, batch): single photos with all networks, batches with the first."""
     found = [(net, r, 1) for r in options.resolution for net in options.networks]
     return found + [(options.networks[0], r, n) for r in options.batch_resolution for n in options.batch if n > 1]
 
 
 def text(table: dict) -> str:
-    """The table as Markdown."""
+    """Format the table as Markdown."""
     rows = []
     for row in table["rows"]:
         cells = {name: row[name] for name in ("network", "resolution", "batch")}
@@ -247,7 +262,7 @@ Seconds are of the processor with one thread, of the wall with more. {table["mac
 
 
 def plot(table: dict, file: Path) -> None:
-    """How many times slower the others are, case by case, and the share of the floor."""
+    """Plot the time of the other implementations relative to ours, and our share of the machine's peak."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -270,6 +285,7 @@ def plot(table: dict, file: Path) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
+    """Build the command line."""
     top = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     top.add_argument("--out", type=Path, default=report.RESULTS)
     top.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
@@ -284,6 +300,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> dict:
+    """Run the benchmark and return its table."""
     options = parser().parse_args(arguments)
     large = options.device == "cuda"
     options.resolution = options.resolution or [64, 128, 256, *([512, 1024] if large else [])]
@@ -302,7 +319,7 @@ def main(arguments: list[str] | None = None) -> dict:
         table["rows"].append(row)
         ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in row["ratios"].items())
         print(f"{net}, {resolution} px, batch {batch}: {row['seconds']['ours']:.3f} s; {ratios}", flush=True)
-        report.write(options.out, "step_time", table, text(table))  # now, as the next case may take long
+        report.write(options.out, "step_time", table, text(table))  # after each case, since the next may take long
     print(text(table))
     plot(table, options.out / "step_time.png")
     return table

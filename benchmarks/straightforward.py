@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from i2s.generators.stylegan2 import StyledConv, StyleGAN2, ToRGB
+from i2s.generators.stylegan2 import StyleGAN2, SynthesisLayer, ToRGB
 
 VGG16_REST = ((512, 512), "pool", (512, 512), (512, 512), (512, 512), "pool")  # after conv4_2
 
@@ -81,7 +81,7 @@ def synthesis(generator: StyleGAN2, code: Tensor) -> Tensor:
     return image
 
 
-def styled_conv(layer: StyledConv, x: Tensor, w: Tensor, fir: Tensor) -> Tensor:
+def styled_conv(layer: SynthesisLayer, x: Tensor, w: Tensor, fir: Tensor) -> Tensor:
     """Modulated, demodulated convolution; noise; bias; leaky ReLU."""
     count, wide, height, width = x.shape
     style = layer.affine(w)

@@ -4,40 +4,29 @@
     result = i2s.embed("photo.jpg", generator, steps=300)
     image = generator.synthesis(i2s.morph(result.w_plus, other.w_plus, 0.5))
 
-The names below are loaded when they are first used, so that `import i2s` is quick.
+Each public name is loaded when it is first used, so that `import i2s` is quick; editors read them in `__init__.pyi`.
 """
 
-from importlib import import_module
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "load_generator": "i2s.generators",
-    "load_perceptual": "i2s.losses.perceptual",
-    "embed": "i2s.embedding",
-    "EmbedSettings": "i2s.embedding",
-    "NoiseSettings": "i2s.embedding",
-    "TuningSettings": "i2s.embedding",
-    "EmbedResult": "i2s.embedding.result",
-    "morph": "i2s.edits",
-    "transfer_expression": "i2s.edits",
-    "crossover": "i2s.edits",
-    "read_image": "i2s.images",
-    "load_photos": "i2s.images",
-    "write_image": "i2s.images",
-    "contact_sheet": "i2s.images",
-    "write_video": "i2s.figures",
-    "I2SError": "i2s.errors",
-}
-
-__all__ = ["__version__", *_HOME]
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module 'i2s' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+# not attach_stub, which reads the names from the .pyi: parsing it takes ten times as long as all else
+__getattr__, _, _names = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "edits": ["crossover", "morph", "transfer_expression"],
+        "embedding": ["EmbedSettings", "NoiseSettings", "TuningSettings", "embed"],
+        "embedding.result": ["EmbedResult"],
+        "errors": ["I2SError"],
+        "figures": ["contact_sheet", "write_video"],
+        "generators": ["load_generator"],
+        "images": ["load_photos", "read_image", "write_image"],
+        "losses.perceptual": ["load_perceptual"],
+    },
+)
+__all__ = ["__version__", *_names]
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_HOME))
+    return sorted({*globals(), *__all__})

@@ -1,18 +1,32 @@
-"""The command `i2s`: embed photos, morph results, and look at what is there.
+"""The command `i2s`: embed photos, morph results, inspect and convert weight files.
 
 Every error of the user's input, files or machine is one sentence and an exit code of its own (`i2s.errors`);
 `--debug` shows the traceback.
 """
 
 import argparse
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from i2s.errors import DeviceError, I2SError, OutputError, SettingsError
+from i2s.errors import I2SError, LatentError, OutputError, SettingsError
+
+if TYPE_CHECKING:  # torch is imported by the commands that need it: --help is quick
+    from torch import Tensor
+
+    from i2s.embedding.result import EmbedResult
+    from i2s.generators.base import Generator
+
+SHEET = "sheet.png"  # the contact sheet of `i2s embed`
+HOLD = 8  # times that a video shows its last frame
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command and return its exit code."""
     options = parser().parse_args(arguments)
     try:
         return options.run(options) or 0
@@ -29,22 +43,21 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        told = _explain(error)
-        print(f"i2s: {told} (i2s --debug shows the details)", file=sys.stderr)
+        print(f"i2s: {_explain(error)} (i2s --debug shows the details)", file=sys.stderr)
         return 1
 
 
 def _explain(error: Exception) -> str:
-    """One sentence for an error that nobody foresaw."""
-    said = str(error).lower()  # of a GPU, and of a CPU on Linux and elsewhere
-    full = "out of memory", "can't allocate memory", "not enough memory"
-    if isinstance(error, MemoryError) or any(words in said for words in full):
+    """One sentence for an unexpected error."""
+    message = str(error)
+    full = "out of memory", "can't allocate memory", "not enough memory"  # a GPU; a CPU on Linux and elsewhere
+    if isinstance(error, MemoryError) or any(words in message.lower() for words in full):
         return "The memory is full: embed fewer photos at once."
-    return f"Something unforeseen happened, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return f"Unexpected {type(error).__name__}: {message.partition(chr(10))[0]}"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; each command names the function that runs it."""
+    """Build the command line; each command names the function that runs it."""
     from i2s import __version__
 
     top = argparse.ArgumentParser(
@@ -53,114 +66,98 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"i2s {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    embed = commands.add_parser("embed", help="find the latent codes of photos", description=cmd_embed.__doc__)
-    embed.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
-    embed.add_argument(
-        "-o", "--out", type=Path, default=Path("i2s-out"), help="folder of the results (default i2s-out)"
-    )
-    embed.add_argument(
-        "--preset",
-        default="fast",
-        help="fast (default), or the settings of a paper: image2stylegan, stylegan2, ii2s, image2stylegan++, pti",
-    )
-    embed.add_argument("--steps", type=int, help="optimisation steps (default: the preset's; fast 150, the paper 5000)")
-    embed.add_argument("--budget", type=float, metavar="SECONDS", help="time for the search, in place of steps")
-    embed.add_argument("--space", choices=("z", "w", "w+"), help="where codes are searched for (default w+)")
-    starts = ("mean", "uniform", "zeros", "nearest", "encoder", "auto")
-    embed.add_argument("--init", choices=starts, help="initial code (default: the preset's; fast: the encoder's)")
-    embed.add_argument("--seed", type=int, help="of what is drawn at random (default 0)")
-    embed.add_argument(
-        "--mask", type=Path, metavar="PICTURE", help="white where pixels count; for inpainting, are known"
-    )
-    embed.add_argument(
-        "--task", metavar="TASK", help="inpainting, colorization, super-resolution[:PX] or denoising[:PX]"
-    )
-    embed.add_argument("--checkpoint", type=Path, metavar="FILE", help="where the state is written every 100 steps")
-    embed.add_argument("--resume", action="store_true", help="go on from the checkpoint, if it is there")
-    embed.add_argument(
-        "--perceptual", choices=("auto", "vgg16", "slim"), default="auto", help="network of the perceptual loss"
-    )
-    embed.add_argument("--video", choices=("none", "gif", "mp4"), default="none", help="film of the search")
-    embed.add_argument("--full-size", action="store_true", help="also NAME-full.png, the photo's own size")
-    embed.add_argument("--quiet", action="store_true", help="no progress bar")
-    _generator_options(embed)
-    embed.set_defaults(run=cmd_embed)
-
-    morph = commands.add_parser("morph", help="blend two results", description=cmd_morph.__doc__)
-    morph.add_argument("a", type=Path, metavar="A", help="a .safetensors of `i2s embed`, or a photo")
-    morph.add_argument("b", type=Path, metavar="B")
-    morph.add_argument("-o", "--out", type=Path, default=Path("morph.gif"), help=".gif, .mp4 or .png (a strip)")
-    morph.add_argument("--frames", type=int, default=24)
-    morph.add_argument("--fps", type=int, default=12)
-    morph.add_argument("--steps", type=int, default=300, help="optimisation steps for photos (default 300)")
-    morph.add_argument("--perceptual", choices=("auto", "vgg16", "slim"), default="auto")
-    _generator_options(morph)
-    morph.set_defaults(run=cmd_morph)
-
-    info = commands.add_parser("info", help="show device, generator and networks", description=cmd_info.__doc__)
-    _generator_options(info)
-    info.set_defaults(run=cmd_info)
-
-    inspect = commands.add_parser("inspect", help="show what is in a weight file", description=cmd_inspect.__doc__)
+    _embed_options(_command(commands, "embed", cmd_embed, "find the latent codes of photos"))
+    _morph_options(_command(commands, "morph", cmd_morph, "blend two results"))
+    _generator_options(_command(commands, "info", cmd_info, "show device, generator and networks"))
+    inspect = _command(commands, "inspect", cmd_inspect, "show what is in a weight file")
     inspect.add_argument("file", type=Path, metavar="FILE")
-    inspect.set_defaults(run=cmd_inspect)
-
-    convert = commands.add_parser("convert", help="weights to safetensors", description=cmd_convert.__doc__)
+    convert = _command(commands, "convert", cmd_convert, "weights to safetensors")
     convert.add_argument("file", metavar="FILE", help="weight file, or a name of `i2s generators`")
     convert.add_argument("out", type=Path, metavar="OUT.safetensors")
     convert.add_argument("--half", action="store_true", help="half the size, at half precision")
-    convert.set_defaults(run=cmd_convert)
-
-    generators = commands.add_parser("generators", help="list the known generators", description=cmd_generators.__doc__)
-    generators.set_defaults(run=cmd_generators)
+    _command(commands, "generators", cmd_generators, "list the known generators")
     return top
+
+
+def _command(commands, name: str, run, help: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=help, description=run.__doc__)
+    command.set_defaults(run=run)
+    return command
+
+
+def _embed_options(embed: argparse.ArgumentParser) -> None:
+    add = embed.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO")
+    add("-o", "--out", type=Path, default=Path("i2s-out"), help="folder of the results (default i2s-out)")
+    presets = "image2stylegan, stylegan2, ii2s, image2stylegan++, pti"
+    add("--preset", default="fast", help=f"fast (default), or the settings of a paper: {presets}")
+    add("--steps", type=int, help="optimisation steps (default: the preset's; fast 150, the paper 5000)")
+    add("--budget", type=float, metavar="SECONDS", help="time for the optimisation, in place of steps")
+    add("--space", choices=("z", "w", "w+"), help="latent space of the code (default w+)")
+    add("--init", help="initial code: mean, uniform, zeros, nearest, encoder or auto (default: the preset's)")
+    add("--seed", type=int, help="of random numbers (default 0)")
+    add("--mask", type=Path, metavar="IMAGE", help="white where pixels count; for inpainting, where they are known")
+    add("--task", metavar="TASK", help="inpainting, colorization, super-resolution[:PX] or denoising[:PX]")
+    add("--checkpoint", type=Path, metavar="FILE", help="file to which the state is written every 100 steps")
+    add("--resume", action="store_true", help="go on from the checkpoint if it is there")
+    _perceptual_option(embed)
+    add("--video", choices=("none", "gif", "mp4"), default="none", help="video of the optimisation")
+    add("--full-size", action="store_true", help="also NAME-full.png, the photo's own size")
+    add("--quiet", action="store_true", help="no progress bar")
+    _generator_options(embed)
+
+
+def _morph_options(morph: argparse.ArgumentParser) -> None:
+    add = morph.add_argument
+    add("a", type=Path, metavar="A", help="a .safetensors of `i2s embed`, or a photo")
+    add("b", type=Path, metavar="B")
+    add("-o", "--out", type=Path, default=Path("morph.gif"), help=".gif, .mp4 or .png (a contact sheet)")
+    add("--frames", type=int, default=24)
+    add("--fps", type=int, default=12)
+    add("--steps", type=int, default=300, help="optimisation steps for photos (default 300)")
+    _perceptual_option(morph)
+    _generator_options(morph)
+
+
+def _perceptual_option(command: argparse.ArgumentParser) -> None:
+    names = ("auto", "vgg16", "slim")
+    command.add_argument("--perceptual", choices=names, default="auto", help="network of the perceptual loss")
 
 
 def _generator_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--generator", default=None, help="name or weight file (default: the shipped generator)")
-    command.add_argument("--device", default=None, help="cpu, cuda, cuda:1 (default: cuda where there is one)")
+    command.add_argument("--device", default=None, help="cpu, cuda, cuda:1 (default: cuda if there is one)")
 
 
-def _load_generator(options):
-    from i2s.generators import load_generator
+def _load_generator(options: argparse.Namespace) -> "Generator":
+    from i2s.device import choose_device
+    from i2s.generators import DEFAULT, load_generator
 
-    device = choose_device(options.device)
-    return load_generator(options.generator, device=device) if options.generator else load_generator(device=device)
-
-
-def choose_device(name: str | None = None):
-    """The torch device of that name; the best there is when None. DeviceError when it is not there."""
-    import torch
-
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"The device {name!r} cannot be used here: choose cpu, or leave --device out.") from error
-    return device
+    return load_generator(options.generator or DEFAULT, choose_device(options.device))
 
 
-def cmd_embed(options) -> int:
-    """Find the latent codes of photos; writes NAME.safetensors, NAME.png for each, and a contact sheet."""
+# ---- embed -----------------------------------------------------------------------------------------------------------
+
+
+def cmd_embed(options: argparse.Namespace) -> int:
+    """Find the latent codes of photos; writes NAME.safetensors and NAME.png for each, and a contact sheet."""
     import warnings
 
     from i2s import embed
     from i2s.images import load_photos
-    from i2s.outputs import SHEET, check_outputs, kept, names_of
 
+    # Check everything that can be checked before the work
     if options.resume and options.checkpoint is None:
-        raise SettingsError("--resume needs the file that is to be gone on from: give --checkpoint FILE.")
-    film = [] if options.video == "none" else [f".{options.video}"]
-    endings = [".safetensors", ".png", *(["-full.png"] if options.full_size else []), *film]
-    names = names_of(options.photos, endings)
+        raise SettingsError("--resume goes on from a checkpoint, but none is given: add --checkpoint FILE.")
+    video = [] if options.video == "none" else [f".{options.video}"]
+    endings = [".safetensors", ".png", *(["-full.png"] if options.full_size else []), *video]
+    stems = unique_stems(options.photos, endings)
     generator = _load_generator(options)
-    targets = load_photos(options.photos, generator.resolution)  # every photo is read before any work is done
+    targets = load_photos(options.photos, generator.resolution)
     task = _task(options, generator.resolution)
-    files = [name + ending for name in names for ending in endings] + [SHEET]
+    files = [stem + ending for stem in stems for ending in endings] + [SHEET]
     check_outputs(options.out, files, [*options.photos, options.mask], options.checkpoint)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the result's notices, printed below
         result = embed(
@@ -174,55 +171,30 @@ def cmd_embed(options) -> int:
             **task,
             **_settings(options),
         )
-    print(f"generator: {result.generator}\nperceptual network: {result.perceptual}")
+
+    # Report and write
+    print(f"generator: {result.generator}\nperceptual network: {result.perceptual or 'none'}")
     for notice in result.notices:
         print(f"i2s: {notice}", file=sys.stderr)
-    with kept(result):
-        _write_results(result, names, options)
+    with saved_elsewhere_on_failure(result):
+        _write_results(result, stems, options)
     if result.stopped:
         more = "; --resume goes on from the checkpoint" if options.checkpoint and options.checkpoint.exists() else ""
         print(f"i2s: ended early ({result.stopped}); what was found is saved{more}.", file=sys.stderr)
-        return 130 if result.stopped == "interrupted" else 1
+        return 130 if result.interrupted else 1
     return 0
 
 
-def _write_results(result, names: list[str], options) -> None:
-    """What `embed` found, photo by photo, and the contact sheet."""
-    from i2s.embedding import full_size
-    from i2s.images import contact_sheet, write_image
-    from i2s.outputs import SHEET
-
-    for k, name in enumerate(names):
-        one = result.select(k)
-        one.save(options.out / f"{name}.safetensors")
-        write_image(one.image, options.out / f"{name}.png")
-        if options.full_size:
-            whole = full_size(one.image, options.photos[k], options.task or "", options.mask)
-            write_image(whole, options.out / f"{name}-full.png")
-        if options.video != "none":
-            _write_search(one, options.out / f"{name}.{options.video}")
-        print(f"{options.out / name}.safetensors  loss {one.loss[0, 0]:.4f} -> {one.loss[-1, 0]:.4f}")
-    pairs = [picture for k in range(len(names)) for picture in (result.target[k], result.image[k])]
-    labels = [text for name in names for text in (name, "embedded")]
-    write_image(contact_sheet(pairs, columns=min(8, len(pairs)), labels=labels), options.out / SHEET)
-    print(f"{options.out / SHEET}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s")
+def _settings(options: argparse.Namespace) -> dict:
+    """Settings that were given on the command line; the others are the preset's."""
+    names = ("steps", "budget", "space", "init", "seed")
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
-def _settings(options) -> dict:
-    """The settings that were given on the command line; the others are the preset's."""
-    given = {
-        "steps": options.steps,
-        "budget": options.budget,
-        "space": options.space,
-        "init": options.init,
-        "seed": options.seed,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _task(options, resolution: int) -> dict:
-    """What the loss does not see: a mask hides for inpainting, and weighs pixels otherwise."""
-    from i2s.embedding import degradation_for, load_mask
+def _task(options: argparse.Namespace, resolution: int) -> dict:
+    """Mask and degradation for `embed`: a mask hides pixels for inpainting, and weighs them otherwise."""
+    from i2s.embedding import degradation_for
+    from i2s.images import load_mask
 
     mask = None if options.mask is None else load_mask(options.mask, resolution)
     if options.task is None:
@@ -231,22 +203,110 @@ def _task(options, resolution: int) -> dict:
     return {"degradation": degradation_for(options.task, resolution, mask), "mask": None if hides else mask}
 
 
-def _write_search(result, path: Path) -> None:
-    """A film of the search: the snapshots, the last one held."""
+def _write_results(result: "EmbedResult", stems: list[str], options: argparse.Namespace) -> None:
+    """Write the result of each photo, and the contact sheet."""
+    from i2s.embedding import full_size
+    from i2s.figures import contact_sheet
+    from i2s.images import write_image
+
+    for k, stem in enumerate(stems):
+        one = result.select(k)
+        one.save(options.out / f"{stem}.safetensors")
+        write_image(one.image, options.out / f"{stem}.png")
+        if options.full_size:
+            whole = full_size(one.image, options.photos[k], options.task or "", options.mask)
+            write_image(whole, options.out / f"{stem}-full.png")
+        if options.video != "none":
+            _write_history(one, options.out / f"{stem}.{options.video}")
+        print(f"{options.out / stem}.safetensors  loss {one.loss[0, 0]:.4f} -> {one.loss[-1, 0]:.4f}")
+    pairs = [image for k in range(len(stems)) for image in (result.target[k], result.image[k])]
+    labels = [text for stem in stems for text in (stem, "embedded")]
+    write_image(contact_sheet(pairs, columns=min(8, len(pairs)), labels=labels), options.out / SHEET)
+    print(f"{options.out / SHEET}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s")
+
+
+def _write_history(result: "EmbedResult", path: Path) -> None:
+    """Write a video of the optimisation: its snapshots, the last one held."""
     from i2s.figures import write_video
 
     frames = result.frames[:, 0].permute(0, 2, 3, 1).numpy()  # [S, H, W, 3]
-    held = [*range(len(frames)), *[len(frames) - 1] * 8]
-    write_video(frames[held], path, fps=8)
+    write_video(frames[[*range(len(frames)), *[-1] * HOLD]], path, fps=8)
 
 
-def cmd_morph(options) -> int:
-    """Blend two embeddings, w = lambda w1 + (1 - lambda) w2, as a film or a strip."""
+def unique_stems(photos: list[Path], endings: list[str]) -> list[str]:
+    """Name each photo's results: its stem, numbered if a file STEM + ending is taken already.
+
+    Upper and lower case are the same, as they are in the file systems of macOS and Windows.
+    """
+    stems: list[str] = []
+    taken = {SHEET}
+    for photo in photos:
+        first = stem = photo.stem or "photo"
+        number = 2
+        while not taken.isdisjoint(files := [(stem + ending).casefold() for ending in endings]):
+            stem, number = f"{first}-{number}", number + 1
+        taken.update(files)
+        stems.append(stem)
+    return stems
+
+
+def check_outputs(folder: Path, files: list[str], inputs: list[Path | None], checkpoint: Path | None) -> None:
+    """Check, before the work, that the results can be written.
+
+    Args:
+        folder: Folder of the results.
+        files: Their names.
+        inputs: Files that are read, and must not be overwritten.
+        checkpoint: File of the checkpoint.
+
+    Raises:
+        OutputError: A folder cannot be written to, or a result would overwrite an input.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, not a folder for the results: choose another one with --out.")
+    _check_writable(folder)
+    if checkpoint is not None:
+        _check_writable(checkpoint.parent)
+    written = [folder / file for file in files] + ([] if checkpoint is None else [checkpoint])
+    for given in inputs:
+        if given is not None and any(_same(given, path) for path in written):
+            raise OutputError(f"{given} would be overwritten by a result: choose another folder with --out.")
+
+
+@contextmanager
+def saved_elsewhere_on_failure(result: "EmbedResult") -> Iterator[None]:
+    """If writing fails within, save the result to the temporary folder, and say where in the OutputError."""
+    try:
+        yield
+    except OutputError as error:
+        place = Path(tempfile.gettempdir()) / f"i2s-embedding-{os.getpid()}.safetensors"
+        try:
+            result.save(place)
+        except OutputError:
+            raise error from None
+        raise OutputError(f"{error} What was found is in {place}.") from error
+
+
+def _same(a: Path, b: Path) -> bool:
+    return a.exists() and b.exists() and a.samefile(b)
+
+
+def _check_writable(folder: Path) -> None:
+    from i2s.files import write_atomically
+
+    write_atomically(folder / ".i2s-probe", b"").unlink()
+
+
+# ---- morph -----------------------------------------------------------------------------------------------------------
+
+
+def cmd_morph(options: argparse.Namespace) -> int:
+    """Blend two embeddings, w = lambda w1 + (1 - lambda) w2, as a video or a contact sheet."""
     import torch
 
     from i2s.edits import morph
-    from i2s.figures import write_video
-    from i2s.images import contact_sheet, write_image
+    from i2s.figures import contact_sheet, write_video
+    from i2s.images import write_image
 
     if options.frames < 2:
         raise SettingsError("A morph needs at least 2 frames: give --frames 2 or more.")
@@ -265,10 +325,9 @@ def cmd_morph(options) -> int:
     return 0
 
 
-def _code(path: Path, generator, options):
-    """The W+ code [num_ws, w_dim] of a result file, or of a photo, which is embedded first."""
+def _code(path: Path, generator: "Generator", options: argparse.Namespace) -> "Tensor":
+    """Load the W+ code [num_ws, w_dim] of a result file, or embed a photo."""
     from i2s import EmbedResult, embed
-    from i2s.errors import LatentError
 
     if path.suffix == ".safetensors":
         result = EmbedResult.load(path)
@@ -290,13 +349,17 @@ def _code(path: Path, generator, options):
     return embed(path, generator, steps=options.steps, perceptual=options.perceptual).w_plus[0]
 
 
-def cmd_info(options) -> int:
+# ---- info, inspect, convert, generators ------------------------------------------------------------------------------
+
+
+def cmd_info(options: argparse.Namespace) -> int:
     """Show versions, device, generator, perceptual network and cache."""
     import platform
 
     import torch
 
     from i2s import __version__
+    from i2s.device import choose_device
     from i2s.files import cache_dir
     from i2s.losses.perceptual import load_perceptual
 
@@ -314,7 +377,7 @@ def cmd_info(options) -> int:
     return 0
 
 
-def cmd_inspect(options) -> int:
+def cmd_inspect(options: argparse.Namespace) -> int:
     """Show what is in a weight file, without trusting it: nothing of it is executed."""
     from i2s.weights.inspect import inspect_file
 
@@ -323,7 +386,7 @@ def cmd_inspect(options) -> int:
     return report.exit_code
 
 
-def cmd_convert(options) -> int:
+def cmd_convert(options: argparse.Namespace) -> int:
     """Write a generator as safetensors, after which nothing needs its pickle again."""
     from i2s.weights.convert import convert
 
@@ -331,7 +394,7 @@ def cmd_convert(options) -> int:
     return 0
 
 
-def cmd_generators(options) -> int:
+def cmd_generators(options: argparse.Namespace) -> int:
     """List the known generators: size, licence, and which are on this machine."""
     from i2s.weights.catalog import table
 

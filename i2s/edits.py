@@ -4,13 +4,13 @@
     expression transfer   w = w1 + lambda (w3 - w2)
     style transfer        the first rows of one code, the last of another: crossover
 
-A code is [num_ws, w_dim], or [N, num_ws, w_dim] for N of them; a single one goes with any number of others.
-All are pure functions: they change nothing, what they return shares no memory with what they are given, and
-gradients flow through. Each returns codes for `generator.synthesis` (add [None] to a single one).
+A code is [num_ws, w_dim], or [N, num_ws, w_dim] for N of them; a single one is combined with any number of others. All
+are pure functions: their results share no memory with their arguments, and gradients flow through. Each returns codes
+for `generator.synthesis` (add [None] to a single one).
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -23,21 +23,39 @@ Lambda = float | Sequence[float] | Tensor
 def morph(w1: Tensor, w2: Tensor, lam: Lambda) -> Tensor:
     """Blend two codes: w = lam w1 + (1 - lam) w2 (the paper's morphing equation).
 
-    w1, w2: [num_ws, w_dim] or [N, num_ws, w_dim]. lam: 1 is w1, 0 is w2, beyond them extrapolates.
-    A number returns codes of the same shape. K numbers (list or tensor [K]) return K frames: [K, num_ws,
-    w_dim], or for N codes [K * N, num_ws, w_dim], all N of a frame together. LatentError, SettingsError.
+    Args:
+        w1: [num_ws, w_dim] or [N, num_ws, w_dim].
+        w2: The same.
+        lam: 1 is w1, 0 is w2, beyond them extrapolates; a number, or K of them (list or tensor [K]) for K frames.
+
+    Returns:
+        For a number, codes of the same shape. For K numbers [K, num_ws, w_dim], or for N codes
+        [K * N, num_ws, w_dim], all N of a frame together.
+
+    Raises:
+        LatentError: The codes are no finite floats, or do not go together.
+        SettingsError: lam is no finite number.
     """
     w1, w2 = _codes(w1=w1, w2=w2)
     return _frames(lambda lam: lam * w1 + (1 - lam) * w2, lam, like=w1)
 
 
 def transfer_expression(w1: Tensor, w2: Tensor, w3: Tensor, lam: Lambda = 1.0) -> Tensor:
-    """Give one face the expression of another: w = w1 + lam (w3 - w2) (the paper's equation).
+    """Transfer an expression: w = w1 + lam (w3 - w2) (the paper's equation).
 
-    w1: the face to change. w2, w3: one other person, neutral and with the expression. Shapes and lam as in
-    `morph`. The paper gives no lam: 1 is the whole difference, more exaggerates, a negative one reverses
-    it.
-    LatentError, SettingsError.
+    Args:
+        w1: The target face, [num_ws, w_dim] or [N, num_ws, w_dim].
+        w2: The source person, neutral.
+        w3: The source person, with the expression.
+        lam: 1 is the whole difference, more exaggerates, a negative one reverses it (the paper gives none); or K
+            numbers, as in `morph`.
+
+    Returns:
+        As `morph`.
+
+    Raises:
+        LatentError: The codes are no finite floats, or do not go together.
+        SettingsError: lam is no finite number.
     """
     w1, w2, w3 = _codes(w1=w1, w2=w2, w3=w3)
     return _frames(lambda lam: w1 + lam * (w3 - w2), lam, like=w1)
@@ -46,12 +64,20 @@ def transfer_expression(w1: Tensor, w2: Tensor, w3: Tensor, lam: Lambda = 1.0) -
 def crossover(
     content: Tensor, style: Tensor, split: int | None = None, *, layers: Iterable[int] | None = None
 ) -> Tensor:
-    """Style transfer: the first `split` rows of content, the rest of style (the paper's crossover).
+    """Transfer a style: the first `split` rows of content, the rest of style (the paper's crossover).
 
-    content, style: [num_ws, w_dim] or [N, num_ws, w_dim].
-    split: 0 is style, num_ws is content; None is half of the rows, the paper's 9 of 18 (see `split_for`).
-    layers: in place of split, the rows to take from style, in any order; negative ones count from the end.
-    LatentError; SettingsError when both are given.
+    Args:
+        content: [num_ws, w_dim] or [N, num_ws, w_dim].
+        style: The same.
+        split: 0 is style, num_ws is content; None is half of the rows, the paper's 9 of 18 (see `split_for`).
+        layers: In place of split, the rows to take from style, in any order; negative ones count from the end.
+
+    Returns:
+        Codes of the same shape.
+
+    Raises:
+        LatentError: The codes do not go together, or have no such row.
+        SettingsError: Both split and layers are given.
     """
     content, style = _codes(content=content, style=style)
     num_ws = content.shape[-2]
@@ -71,23 +97,27 @@ def crossover(
 
 
 def split_for(resolution: int, upto: int | None = None) -> int:
-    """How many rows of a code belong to the content, for `crossover`, in StyleGAN1 and StyleGAN2.
+    """Number of content rows for `crossover`, in StyleGAN1 and StyleGAN2.
 
-    resolution: of the generator, which has num_ws = 2 log2(resolution) - 2 rows.
-    upto: the size of the feature maps up to which the content decides; None is half of all rows.
-    At 1024 px the paper's 9 of 18 rows are both: half of them, and the layers from 4 x 4 to 64 x 64. Below,
-    the two part, and one must choose:
+    At 1024 px the paper's 9 of 18 rows are both: half of them, and the layers from 4 x 4 to 64 x 64. Below, the two
+    differ, and one must choose:
 
         resolution                     64   128   256   512   1024
         num_ws                         10    12    14    16     18
         half of the rows                5     6     7     8      9
         up to 64 x 64 (upto=64)         9     9     9     9      9
 
-    Half keeps the proportion (layers up to 2 sqrt(resolution)) and is the default everywhere: at 64 px, 9
-    rows leave to the style only the last one, which colours the finished image. In StyleGAN2 row 0 is the 4
-    x 4 layer, rows 1 and 2 are 8 x 8, and so on; the row after a size also sets its colour output.
-    StyleGAN1 has two rows at each size, so that its ninth is the first of 64 x 64. StyleGAN3's rows follow
-    no such sizes. SettingsError.
+    Half keeps the proportion (layers up to 2 sqrt(resolution)) and is the default: at 64 px, 9 rows leave only the
+    last one to the style, which colours the finished image. In StyleGAN2 row 0 is the 4 x 4 layer, rows 1 and 2 are
+    8 x 8, and so on; the row after a size also sets its toRGB. StyleGAN1 has two rows at each size, so that its ninth
+    is the first of 64 x 64. StyleGAN3's rows follow no such sizes.
+
+    Args:
+        resolution: Of the generator, which has num_ws = 2 log2(resolution) - 2 rows.
+        upto: Size of the feature maps up to which the rows are the content's; None is half of all rows.
+
+    Raises:
+        SettingsError: A size is no power of two, or `upto` is larger than the resolution.
     """
     for name, value in {"resolution": resolution, "upto": upto}.items():
         if value is not None and (not _is_int(value) or value < 4 or value & (value - 1)):
@@ -100,8 +130,8 @@ def split_for(resolution: int, upto: int | None = None) -> int:
     return 2 * int(math.log2(upto)) - 3
 
 
-def _frames(blend, lam: Lambda, like: Tensor) -> Tensor:
-    """blend(lam) for a number; for K numbers, all K results one after the other, [K * N, num_ws, w_dim]."""
+def _frames(blend: Callable[[Tensor], Tensor], lam: Lambda, like: Tensor) -> Tensor:
+    """Return blend(lam) for a number; for K numbers, all K results one after the other, [K * N, num_ws, w_dim]."""
     try:
         lam = torch.as_tensor(lam, dtype=like.dtype, device=like.device)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -116,7 +146,7 @@ def _frames(blend, lam: Lambda, like: Tensor) -> Tensor:
 
 
 def _codes(**codes: Tensor) -> list[Tensor]:
-    """The codes, when they are finite floats of shapes that go together; LatentError otherwise."""
+    """Return the codes; LatentError unless they are finite floats of shapes that go together."""
     for name, w in codes.items():
         if not isinstance(w, Tensor):
             raise LatentError(f"{name} is a {type(w).__name__}: give a W+ code, a tensor [num_ws, w_dim].")
@@ -138,5 +168,5 @@ def _codes(**codes: Tensor) -> list[Tensor]:
     return list(codes.values())
 
 
-def _is_int(value) -> bool:
+def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

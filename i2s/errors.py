@@ -4,6 +4,10 @@ Each message is one sentence that says what is wrong and what to do. The command
 the class's `exit_code`; a notebook shows it as the last line of the traceback.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class I2SError(Exception):
     """Base of every error that the user's input, files or machine can cause."""
@@ -18,7 +22,7 @@ class SettingsError(I2SError, ValueError):
 
 
 class ImageError(I2SError, ValueError):
-    """A picture cannot be read, or is not one that can be embedded."""
+    """An image cannot be read, or cannot be embedded."""
 
     exit_code = 3
 
@@ -30,9 +34,14 @@ class LatentError(I2SError, ValueError):
 
 
 class WeightFileError(I2SError, ValueError):
-    """A weight file is broken, hostile, or not of a kind that i2s reads."""
+    """A weight file is broken, hostile, or not of a kind that i2s reads.
+
+    The message is a complete sentence with a subject and a full stop. Whoever has only bytes or tensors names the part
+    ("Tensor w_avg is missing: the file is incomplete."); whoever knows the file works within `in_file(path)`.
+    """
 
     exit_code = 5
+    path: str | os.PathLike | None = None  # the file, once it is known
 
 
 class DownloadError(I2SError, OSError):
@@ -56,3 +65,24 @@ class DeviceError(I2SError, RuntimeError):
 def one_line(error: BaseException) -> str:
     """The message of a foreign exception, in one line."""
     return getattr(error, "strerror", None) or str(error).partition("\n")[0]
+
+
+@contextmanager
+def in_file(path: str | os.PathLike) -> Iterator[None]:
+    """Begin the message of each WeightFileError of this block with its file: "PATH cannot be used: Tensor ...".
+
+    An error that names its file already stays as it is, so blocks can be nested.
+    """
+    try:
+        yield
+    except WeightFileError as error:
+        if error.path is None:
+            error.path = path
+            error.args = (f"{path} cannot be used: {error}",)
+        raise
+
+
+def printable(text: object, limit: int = 80) -> str:
+    """Escape text from a file for a message: ASCII, no control characters, at most `limit` characters."""
+    line = str(text)[: limit + 1].encode("unicode_escape").decode("ascii")
+    return line if len(line) <= limit else line[: limit - 3] + "..."

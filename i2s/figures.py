@@ -1,8 +1,10 @@
-"""Films: GIF for anywhere, MP4 (H.264) for slides; the ffmpeg that this takes comes with imageio-ffmpeg."""
+"""Figures of images: contact sheets, and videos as GIF or MP4 (H.264, by the ffmpeg of imageio-ffmpeg)."""
 
 import io
 import struct
 import tempfile
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +13,182 @@ from torch import Tensor
 
 from i2s.errors import ImageError, OutputError, SettingsError
 from i2s.files import write_atomically
-from i2s.images import listed, to_pil, to_uint8
+from i2s.images import as_list, to_pil, to_uint8
+
+PAPER, INK = "#FFFFFF", "#1A1A1A"
+FONT = "DejaVu Sans"  # comes with matplotlib, and has Greek letters and arrows
+DPI = 64  # so that figure sizes in inches are exact
+MIN_CELL = 128  # px: narrower cells leave no room for a legible label
+MAX_PIXELS = 100_000_000  # of a sheet: 400 MB
 
 ENDINGS = (".gif", ".mp4")
 PALETTE_SIDE = 128  # px of the copy that a GIF's colours are chosen from: enough, and quick
 MAX_FPS = {".gif": 50, ".mp4": 120}  # a GIF counts in 1/100 s, and players slow down frames below 2/100 s
 
 
-def write_video(frames, path: str | Path, fps: float = 12, *, boomerang: bool = False, loop: bool = True) -> Path:
-    """Write frames as a film; the ending, .gif or .mp4, chooses the format. Returns where it is.
+# ---- contact sheets --------------------------------------------------------------------------------------------------
 
-    frames: a tensor [N, 3, H, W] in [-1, 1], a uint8 array [N, H, W, 3], or a list of images of one size
-    (tensors [3, H, W] or [1, 3, H, W], PIL pictures, arrays).
-    fps: frames a second, 0.1 to 120; in a GIF at most 50, rounded to hundredths of a second a frame.
-    boomerang: play forth and back; the two ends are shown once each, so that it goes round smoothly.
-    loop: whether a GIF starts again at its end. In an MP4 sides are even: an odd one repeats its last line.
-    The file is complete before it takes the place of an older one. ImageError, SettingsError, OutputError.
+
+def contact_sheet(
+    images: Tensor | Sequence,
+    columns: int | None = None,
+    labels: Sequence[str] | None = None,
+    *,
+    title: str = "",
+    size: int | None = None,
+) -> Image.Image:
+    """Arrange images in rows on white, with labels below them.
+
+    Small images are enlarged by whole numbers without smoothing, so that each of their pixels stays visible.
+
+    Args:
+        images: A tensor [N, 3, H, W] in [-1, 1], or a list of what `to_pil` takes, of any sizes.
+        columns: Images in a row; None: as near to a square as fits a 3:2 screen.
+        labels: One for each image.
+        title: Text above the images.
+        size: Px of a cell, to which images are fitted; None: the largest image's, but at least 128.
+
+    Raises:
+        ImageError: There is no image, or one cannot be read.
+        SettingsError: The labels are not one per image, or the sheet would be too large.
+    """
+    pictures = [to_pil(image) for image in as_list(images)]
+    if not pictures:
+        raise ImageError("A contact sheet of no images: give at least one.")
+    if labels is not None and len(labels) != len(pictures):
+        raise SettingsError(f"There are {len(labels)} labels for {len(pictures)} images: give one for each.")
+    columns = max(1, round((1.5 * len(pictures)) ** 0.5)) if columns is None else columns
+    if columns < 1 or (size is not None and size < 1):
+        raise SettingsError("A contact sheet has at least one column, and cells of at least 1 px.")
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+
+    # Sizes in px
+    cell = size or max(MIN_CELL, *(max(picture.size) for picture in pictures))
+    sizes = [_fitted(*picture.size, cell) for picture in pictures]
+    width = max(w for w, _ in sizes)
+    height = max(h for _, h in sizes)
+    gap = max(6, width // 16)
+    margin = max(12, width // 8)
+    wide = 2 * margin + columns * (width + gap) - gap
+    label_size = _largest_size([str(label) for label in labels or ()], width, start=min(32, max(14, width // 9)))
+    texts = [_shortened(str(label), label_size, width + gap // 2) for label in labels or ()]
+    label_height = _height(texts, label_size) + label_size // 3 if texts else 0
+    title_size = min(48, max(18, wide // 28))
+    title = _shortened(title, title_size, wide - 2 * margin)
+    title_height = _height([title], title_size) + gap if title else 0
+    high = 2 * margin + title_height + rows * (height + label_height + gap) - gap
+    if wide * high > MAX_PIXELS:
+        raise SettingsError(f"The sheet would be {wide} x {high} px: show fewer images or give a size.")
+
+    # Text first, then the images beside it, pixel by pixel
+    places = [
+        (margin + k % columns * (width + gap), margin + title_height + k // columns * (height + label_height + gap))
+        for k in range(len(pictures))
+    ]
+    below = height + label_size // 3
+    lines = [(left + width / 2, top + below, label_size, "center", text) for (left, top), text in zip(places, texts)]
+    sheet = _text_on_paper(wide, high, [(margin, margin, title_size, "left", title), *lines])
+    for picture, fitted, (left, top) in zip(pictures, sizes, places):
+        shrinks = fitted[0] < picture.width
+        picture = picture.resize(fitted, Image.Resampling.LANCZOS if shrinks else Image.Resampling.NEAREST)
+        sheet.paste(picture, (left + (width - picture.width) // 2, top + (height - picture.height) // 2))
+    return sheet
+
+
+def _fitted(width: int, height: int, cell: int) -> tuple[int, int]:
+    """Size of an image in a cell: a whole number of times its own, or smaller."""
+    longest = max(width, height)
+    if longest > cell:
+        return max(1, round(width * cell / longest)), max(1, round(height * cell / longest))
+    return width * (cell // longest), height * (cell // longest)
+
+
+def _text_on_paper(width: int, height: int, texts: Sequence[tuple[float, float, int, str, str]]) -> Image.Image:
+    """Draw texts on white paper; each is x, y (of its top) and size in px, alignment, and the text itself."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
+    canvas = FigureCanvasAgg(figure)
+    for x, y, size, align, text in texts:
+        figure.text(
+            x / width, 1 - y / height, text, ha=align, va="top", color=INK, linespacing=1.1,
+            fontfamily=FONT, fontsize=size * 72 / DPI, parse_math=False, usetex=False,
+        )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font does not have
+        canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def _height(texts: Sequence[str], size: int) -> int:
+    """Px that the tallest of the texts takes."""
+    return round(1.3 * size) * max(text.count("\n") + 1 for text in texts)
+
+
+def _width(line: str, size: int) -> float:
+    """Px that a line takes at a font size of `size` px."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextToPath
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font does not have
+        return TextToPath().get_text_width_height_descent(line, FontProperties(FONT, size=size), ismath=False)[0]
+
+
+def _largest_size(texts: Sequence[str], width: int, start: int) -> int:
+    """The largest font size at which the texts fit, from `start` px down to two thirds of it, never below 12."""
+    lines = [_printable(line) for text in texts for line in text.split("\n")]
+    sizes = range(start, max(12, start * 2 // 3) - 1, -1)
+    return next((size for size in sizes if all(_width(line, size) <= width for line in lines)), sizes[-1])
+
+
+def _shortened(text: str, size: int, width: int) -> str:
+    """Cut each line of a text to `width` px, with an ellipsis."""
+    lines = []
+    for whole in map(_printable, text.split("\n")):
+        line = whole
+        while line and _width(line if line == whole else f"{line}…", size) > width:
+            line = line[:-1]
+        lines.append(line if line == whole else f"{line.rstrip()}…")
+    return "\n".join(lines)
+
+
+def _printable(line: str) -> str:
+    """Replace what cannot be drawn, as names of files may hold, by spaces."""
+    return "".join(c if c.isprintable() else " " for c in line)
+
+
+# ---- videos ----------------------------------------------------------------------------------------------------------
+
+
+def write_video(
+    frames: Tensor | np.ndarray | Sequence,
+    path: str | Path,
+    fps: float = 12,
+    *,
+    boomerang: bool = False,
+    loop: bool = True,
+) -> Path:
+    """Write frames as a video.
+
+    Args:
+        frames: A tensor [N, 3, H, W] in [-1, 1], a uint8 array [N, H, W, 3], or a list of images of one size (tensors
+            [3, H, W] or [1, 3, H, W], PIL images, arrays).
+        path: The ending, .gif or .mp4, chooses the format. The file is complete before it takes the place of an
+            older one. In an MP4 sides are even: an odd one repeats its last line.
+        fps: Frames per second, 0.1 to 120; in a GIF at most 50, rounded to hundredths of a second a frame.
+        boomerang: Play forth and back; the two ends are shown once each, so that it loops smoothly.
+        loop: Start a GIF again at its end.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        ImageError: The frames are no images of one size.
+        SettingsError: No such video has this `fps`.
+        OutputError: The file cannot be written.
     """
     path = Path(path)
     ending = path.suffix.lower()
@@ -41,8 +203,8 @@ def write_video(frames, path: str | Path, fps: float = 12, *, boomerang: bool = 
     return write_atomically(path, data)
 
 
-def _pixels(frames) -> np.ndarray:
-    """The frames as uint8 [N, H, W, 3]; ImageError when they are none."""
+def _pixels(frames: Tensor | np.ndarray | Sequence) -> np.ndarray:
+    """Convert frames to uint8 [N, H, W, 3]; ImageError for what are none."""
     if isinstance(frames, Tensor):
         return to_uint8(frames)
     if isinstance(frames, np.ndarray):
@@ -52,9 +214,9 @@ def _pixels(frames) -> np.ndarray:
                 "or a tensor [N, 3, H, W] in [-1, 1]."
             )
         return frames
-    pictures = [np.asarray(to_pil(frame)) for frame in listed(frames)]  # each [H, W, 3]
+    pictures = [np.asarray(to_pil(frame)) for frame in as_list(frames)]  # each [H, W, 3]
     if not pictures:
-        raise ImageError("A film of no frames: give at least one.")
+        raise ImageError("A video of no frames: give at least one.")
     if len({picture.shape for picture in pictures}) > 1:
         sizes = ", ".join(sorted({f"{p.shape[1]} x {p.shape[0]}" for p in pictures}))
         raise ImageError(f"The frames differ in size ({sizes}): give frames of one size.")
@@ -62,7 +224,7 @@ def _pixels(frames) -> np.ndarray:
 
 
 def _gif(pixels: np.ndarray, fps: float, loop: bool, path: Path) -> bytes:
-    """GIF: each frame with 256 colours of its own, dithered.
+    """Encode as GIF: each frame with its own palette of 256 colours, dithered.
 
     Maximum coverage and k-means keep small patches of a strong colour; the usual median cut turns lips grey.
     """
@@ -79,42 +241,40 @@ def _gif(pixels: np.ndarray, fps: float, loop: bool, path: Path) -> bytes:
     except (OverflowError, ValueError, struct.error) as error:  # equal frames become one, which stands for all of them
         raise OutputError(
             f"{path} cannot be a GIF, whose sides are of at most 65535 px and whose pictures stand for at most 655 s: "
-            "write an .mp4, or shorten the film."
+            "write an .mp4, or shorten the video."
         ) from error
     return buffer.getvalue()
 
 
 def _mp4(pixels: np.ndarray, fps: float, path: Path) -> bytes:
-    """H.264 with the colours of BT.709, and a note that says so, as players and browsers expect."""
+    """Encode as H.264 in the colours of BT.709, tagged as such, as players and browsers expect."""
     try:
-        import imageio.v2 as imageio
+        import imageio.v3 as imageio
         import imageio_ffmpeg
     except ImportError as error:
         raise OutputError(f"{path} needs imageio-ffmpeg: install it, or write a .gif.") from error
 
+    odd = (0, 0), (0, pixels.shape[1] % 2), (0, pixels.shape[2] % 2), (0, 0)  # 4:2:0 needs even sides
+    pixels = np.pad(pixels, odd, mode="edge") if np.any(odd) else pixels
     colours = "scale=out_color_matrix=bt709:out_range=tv"
-    note = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
-    options = ["-crf", "16", "-vf", f"{colours},{note}", "-movflags", "+faststart"]
-    odd = ((0, pixels.shape[1] % 2), (0, pixels.shape[2] % 2), (0, 0))  # 4:2:0 needs even sides
+    tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
     cause = None
     try:
         with tempfile.TemporaryDirectory() as folder:
-            film = Path(folder) / "film.mp4"
-            with imageio.get_writer(
-                film,
-                format="FFMPEG",
-                mode="I",
+            video = Path(folder) / "video.mp4"
+            imageio.imwrite(
+                video,
+                pixels,
+                plugin="FFMPEG",
                 fps=fps,
                 codec="libx264",
                 pixelformat="yuv420p",
                 macro_block_size=1,  # else imageio scales the frames to multiples of 16
                 ffmpeg_log_level="quiet",
-                output_params=options,
-            ) as writer:
-                for frame in pixels:
-                    writer.append_data(np.pad(frame, odd, mode="edge"))
-            if imageio_ffmpeg.count_frames_and_secs(film)[0] == len(pixels):
-                return film.read_bytes()
+                output_params=["-crf", "16", "-vf", f"{colours},{tags}", "-movflags", "+faststart"],
+            )
+            if imageio_ffmpeg.count_frames_and_secs(video)[0] == len(pixels):
+                return video.read_bytes()
     except (OSError, RuntimeError) as error:
         cause = error
     # ffmpeg's own failures, such as a full disk, are silent: the count tells

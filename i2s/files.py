@@ -1,22 +1,24 @@
 """Files: where they lie, how they are written so that nothing is lost, and safetensors files with a format.
 
 Every safetensors file of this package says its `format` and `version` in its metadata; `write_safetensors` puts them
-there, and `read_safetensors` is the one place that checks them.
+there, and `read_safetensors` is the one place that checks them. A file that says no version is of version 1.
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from platformdirs import user_cache_dir
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from i2s.errors import I2SError, OutputError, one_line
+
+if TYPE_CHECKING:  # torch takes seconds to import, which folders and plain files do not need
+    from torch import Tensor
 
 
 def data_dir() -> Path:
@@ -94,6 +96,8 @@ def write_safetensors(
     Raises:
         OutputError: The file cannot be written; what stood there before is untouched.
     """
+    from safetensors.torch import save
+
     # safetensors takes no two tensors that share memory
     copies = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     return write_atomically(path, save(copies, {**(metadata or {}), "format": format, "version": str(version)}))
@@ -124,9 +128,11 @@ def read_safetensors(
     Raises:
         error: The file is missing, broken, of another kind, or of a newer version.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(str(path), framework="pt") as file:
-            metadata = dict(file.metadata() or {})
+            metadata = {"version": "1"} | (file.metadata() or {})
             if metadata.get("format") != format:
                 raise error(f"{path} is not {kind}: {advice}.")
             if int(metadata["version"]) > version:
@@ -148,6 +154,8 @@ def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]
 
 def digest(tensors: Iterable[Tensor]) -> str:
     """SHA-256 of shapes, types and bytes."""
+    import torch
+
     total = hashlib.sha256()
     for tensor in tensors:
         total.update(f"{list(tensor.shape)} {tensor.dtype}".encode())

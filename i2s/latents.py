@@ -1,70 +1,63 @@
-"""Where in W are the faces? The principal components of the latent space, in the plane where it is almost a Gaussian.
+"""PCA statistics of W in the P space of II2S (Zhu et al. 2020, "Improved StyleGAN Embedding", arXiv 2012.09036).
 
-The mapping network ends in a leaky ReLU of slope 0.2, which folds W. Undone by one of slope 5 it gives the P space of
-II2S (Zhu et al., "Improved StyleGAN Embedding: Where are the Good Latents?", 2020), in which w is nearly normal.
+The mapping network ends in a leaky ReLU of slope 0.2. A leaky ReLU of slope 5 inverts it and gives the P space, in
+which the codes are nearly normally distributed.
 """
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2s.files import digest
 
 
 @dataclass(frozen=True)
 class LatentStatistics:
-    """Mean and principal components of W in P space.
+    """Mean and principal components of W in P space."""
 
-    mean [w_dim]; components [w_dim, w_dim], orthonormal rows, the direction of the largest spread first;
-    std [w_dim]: the standard deviation along each.
-    """
-
-    mean: Tensor
-    components: Tensor
-    std: Tensor
+    mean: Tensor  # [w_dim]
+    components: Tensor  # [w_dim, w_dim], orthonormal rows, the largest spread first
+    std: Tensor  # [w_dim], the standard deviation along each component
 
     def whiten(self, w: Tensor) -> Tensor:
-        """v = (x - mean) C^T / std of codes w [..., w_dim], x in P space: near N(0, I) for codes of random z (II2S)."""
+        """Whiten codes w [..., w_dim]: v = (x - mean) C^T / std, x in P space; near N(0, I) for codes of random z."""
         return (to_p(w) - self.mean) @ self.components.T / self.std
 
-    def unwhiten(self, v: Tensor) -> Tensor:
-        """The code w [..., w_dim] of v: inverse of `whiten`."""
-        return from_p((v * self.std) @ self.components + self.mean)
-
     def to(self, like: Tensor) -> "LatentStatistics":
-        """The same on the device and in the precision of a tensor."""
+        """Move to the device and the precision of a tensor."""
         return LatentStatistics(self.mean.to(like), self.components.to(like), self.std.to(like))
 
 
 def to_p(w: Tensor) -> Tensor:
-    """W to P: x = leaky ReLU of slope 5 (w)."""
+    """Map W to P: x = leaky ReLU of slope 5 (w)."""
     return torch.where(w < 0, 5 * w, w)
 
 
-def from_p(x: Tensor) -> Tensor:
-    """P to W: w = leaky ReLU of slope 0.2 (x)."""
-    return F.leaky_relu(x, 0.2)
+def latent_statistics(generator: nn.Module, count: int = 100_000, seed: int = 0) -> LatentStatistics:
+    """Statistics of a generator's W: those of its file, else of random codes.
 
+    What is computed is cached in the generator until its mapping network changes. std is at least a hundred thousandth
+    of its largest value, so that whitening never divides by zero.
 
-def latent_statistics(generator, count: int = 100_000, seed: int = 0) -> LatentStatistics:
-    """The statistics that the generator's file holds, else those of `count` random codes; on the generator's device.
+    Args:
+        generator: A `Generator`.
+        count: Number of random codes.
+        seed: Of the random codes.
 
-    At most the directions in which the codes spread can be told apart: std is at least a hundred thousandth of the
-    largest, so that whitening never divides by zero. What was computed is kept with the generator, for as long as its
-    mapping network is what it was.
+    Returns:
+        Statistics on the generator's device.
     """
     if generator.latents is not None:
         return generator.latents.to(generator.w_mean)
     key = count, seed, digest(generator.mapping.state_dict().values())
     known = getattr(generator, "_statistics", None)
     if known is None or known[0] != key:
-        known = generator._statistics = key, _computed(generator, count, seed)
+        known = generator._statistics = key, _compute(generator, count, seed)
     return known[1].to(generator.w_mean)
 
 
-def _computed(generator, count: int, seed: int) -> LatentStatistics:
+def _compute(generator: nn.Module, count: int, seed: int) -> LatentStatistics:
     with torch.no_grad():
         z = generator.sample_z(count, seed)
         # in float64: a covariance is a small difference of large sums

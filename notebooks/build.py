@@ -1,4 +1,4 @@
-"""Make the notebooks from their sources: `python notebooks/build.py`, or with `--check` compare them.
+"""Build the notebooks from their sources: `python notebooks/build.py`; `--check` compares them.
 
 Each lesson is written once, as a py:percent file in `source/`, with the solutions inside, between
 `### BEGIN SOLUTION` and `### END SOLUTION`. From it come
@@ -6,8 +6,8 @@ Each lesson is written once, as a py:percent file in `source/`, with the solutio
     NAME.ipynb             for the learner: solutions replaced by stubs, no outputs
     solutions/NAME.ipynb   executed from top to bottom, outputs kept
 
-The diagrams they show are made by `diagrams/make.py`; `--check` compares those too. And `README.md` gets a table of the
-lessons, between two marks; how long a solution ran, `solutions/seconds.json` remembers.
+The diagrams are drawn by `diagrams/make.py`; `--check` compares those too. `README.md` gets a table of the lessons
+between two marks; `solutions/seconds.json` holds how long each solution ran.
 """
 
 import argparse
@@ -22,7 +22,8 @@ import jupytext
 import nbformat
 
 HERE = Path(__file__).resolve().parent
-SOURCE, SOLUTIONS = HERE / "source", HERE / "solutions"
+SOURCE = HERE / "source"
+SOLUTIONS = HERE / "solutions"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION\n?", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(((?:images/|GLOSSARY\.md|README\.md|\.\./)[^)]*)")
 MARKS = ("<!-- table: made by build.py -->\n", "<!-- end of the table -->\n")
@@ -34,7 +35,7 @@ METADATA = {
 
 
 def read_source(path: Path) -> nbformat.NotebookNode:
-    """The lesson as a notebook: ids that depend on the place alone, no metadata that a tool left."""
+    """Read a lesson as a notebook, with cell ids by position and without metadata of tools."""
     notebook = jupytext.read(path)
     notebook.metadata = nbformat.from_dict(METADATA)
     for number, cell in enumerate(notebook.cells):
@@ -45,13 +46,13 @@ def read_source(path: Path) -> nbformat.NotebookNode:
 
 
 def keep_tags(cell: nbformat.NotebookNode) -> None:
-    """Of a cell's metadata only the tags are ours: `nbval-ignore-output` where outputs differ between machines."""
+    """Drop a cell's metadata but for the tags, such as `nbval-ignore-output` where outputs differ between machines."""
     tags = cell.metadata.get("tags")
     cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
 
 
 def student(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The same with every solution replaced by a stub."""
+    """Replace every solution by a stub, in place."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = SOLUTION.sub(lambda m: m[1] + STUB.format(indent=m[1]), cell.source + "\n").rstrip("\n")
@@ -59,7 +60,7 @@ def student(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def one_folder_down(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Links of text cells as they are from within `solutions/`: to pictures and pages, not to the other lessons."""
+    """Make links to images and pages relative to `solutions/`, in place; links to other lessons stay."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = LINK.sub(r"](../\1", cell.source)
@@ -67,7 +68,7 @@ def one_folder_down(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def execute(notebook: nbformat.NotebookNode, timeout: int = 600) -> nbformat.NotebookNode:
-    """Run all cells in the current environment; what differs from run to run is taken out."""
+    """Run all cells in the current environment; drop what differs from run to run."""
     from nbclient import NotebookClient
 
     here = {"metadata": {"path": str(HERE)}}
@@ -81,22 +82,23 @@ def execute(notebook: nbformat.NotebookNode, timeout: int = 600) -> nbformat.Not
 
 
 def is_widget(output: nbformat.NotebookNode) -> bool:
-    """A widget's view: dead in a file, where viewers show an error in its place. `snapshot()` cells stand in for it."""
+    """True for a widget's view: dead in a file, where viewers show an error. `snapshot()` cells stand in for it."""
     return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def text(notebook: nbformat.NotebookNode) -> str:
+    """Serialise a valid notebook."""
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=4) + "\n"
 
 
 def sources(path: Path) -> list[tuple[str, str]]:
-    """What a notebook says, without its outputs."""
+    """Return (type, source) of each cell of a notebook file."""
     return [(cell.cell_type, cell.source) for cell in nbformat.read(path, as_version=4).cells]
 
 
 def check(path: Path) -> list[str]:
-    """What is out of date for one lesson: a list of sentences, empty when all is well."""
+    """Return a sentence for each notebook of a lesson that is out of date."""
     wrong = []
     for_student, solved = HERE / f"{path.stem}.ipynb", SOLUTIONS / f"{path.stem}.ipynb"
     if not for_student.is_file() or for_student.read_text() != text(student(read_source(path))):
@@ -104,15 +106,13 @@ def check(path: Path) -> list[str]:
     wanted = [(c.cell_type, c.source) for c in one_folder_down(read_source(path)).cells]
     if not solved.is_file() or sources(solved) != wanted:
         wrong.append(f"solutions/{solved.name} does not follow from its source.")
-    elif any(
-        c.cell_type == "code" and c.execution_count is None for c in nbformat.read(solved, as_version=4).cells
-    ):
+    elif any(c.cell_type == "code" and c.execution_count is None for c in nbformat.read(solved, as_version=4).cells):
         wrong.append(f"solutions/{solved.name} has a cell that was never run.")
     return wrong
 
 
 def check_diagrams() -> list[str]:
-    """Which diagrams do not follow from their scripts."""
+    """Return a sentence for each diagram that does not follow from its script."""
     script = HERE / "diagrams" / "make.py"
     if not script.is_file():
         return []
@@ -121,7 +121,7 @@ def check_diagrams() -> list[str]:
 
 
 def counted(path: Path, seconds: dict[str, int]) -> list[int | None]:
-    """Of one lesson: the learner's minutes, cells of code and of text, words, exercises, and seconds that it ran."""
+    """Count a lesson: minutes for the learner, code cells, text cells, words, exercises, seconds of the last run."""
     cells = read_source(path).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     minutes = re.search(r"\*\*Time\*\*.*?(\d+) minutes", text)
@@ -133,7 +133,7 @@ def counted(path: Path, seconds: dict[str, int]) -> list[int | None]:
 
 
 def table() -> str:
-    """The lessons in numbers, as Markdown; a dash where a lesson has no number."""
+    """Build the table of the lessons in Markdown, with a dash where a number is unknown."""
     paths = sorted(SOURCE.glob("*.py"))
     seconds = seconds_so_far()
     rows = [counted(path, seconds) for path in paths]
@@ -146,26 +146,26 @@ def table() -> str:
 
 
 def seconds_so_far() -> dict[str, int]:
-    """How long each solution ran when it was executed last."""
+    """Read how many seconds each solution ran when it was last executed."""
     file = SOLUTIONS / "seconds.json"
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def remember(name: str, seconds: float) -> None:
-    """Write down how long a solution ran."""
+    """Record how long a solution ran."""
     text = json.dumps(seconds_so_far() | {name: round(seconds)}, indent=1, sort_keys=True)
     (SOLUTIONS / "seconds.json").write_text(text + "\n")
 
 
 def with_table(page: str) -> str:
-    """The page with the table as it is now between the marks; a page without them stays as it is."""
+    """Return the page with the current table between its marks; a page without marks stays as it is."""
     before, begin, rest = page.partition(MARKS[0])
     _, end, after = rest.partition(MARKS[1])
     return before + begin + "\n" + table() + "\n" + end + after if begin and end else page
 
 
 def check_table() -> list[str]:
-    """Whether README.md holds the table as it is now."""
+    """Return a sentence if the table in README.md is out of date."""
     page = HERE / "README.md"
     if not page.is_file() or page.read_text() == with_table(page.read_text()):
         return []
@@ -173,11 +173,13 @@ def check_table() -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="lessons, such as 00_start_here (default: all)")
     parser.add_argument("--check", action="store_true", help="compare, write nothing; exit 1 where something differs")
     parser.add_argument("--no-execute", action="store_true", help="write the learners' notebooks only")
     options = parser.parse_args(arguments)
+
     paths = [p for p in sorted(SOURCE.glob("*.py")) if not options.names or p.stem in options.names]
     if options.check:
         wrong = [sentence for path in paths for sentence in check(path)]

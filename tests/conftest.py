@@ -8,9 +8,17 @@ import torch
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the reference material, so that `-m reference` chooses it."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker("reference")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of reference material beside the project; the test is skipped where there is none."""
+    """The folder of reference material beside the project; its tests are skipped where there is none."""
     if not SHARED.is_dir():
         pytest.skip("the reference material (../shared) is not here")
     return SHARED

@@ -1,4 +1,4 @@
-"""What the benchmarks compare with computes the same as the library, and their sums are right."""
+"""Benchmarks: the straightforward implementation computes what the library does; statistics and tables are right."""
 
 import json
 import math
@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import targets, tiny_generator
+from helpers import small_generator, targets
 
 from i2s.losses import ImageLoss
 from i2s.losses.slim import load_slim
 from i2s.losses.vgg16 import VGG16
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks import embed_quality, report, step_time, time_to_quality  # noqa: E402
-from benchmarks.straightforward import Straightforward  # noqa: E402
+from benchmarks import embed_quality, report, step_time, structure, time_to_quality
+from benchmarks.straightforward import Straightforward
 
 
 @pytest.mark.parametrize("net", ["slim", "vgg16"])
-def test_the_straightforward_loss_is_ours(net):
+def test_straightforward_loss_is_ours(net):
     torch.manual_seed(0)
-    generator = tiny_generator(32)
+    generator = small_generator(32)
     net = (load_slim() if net == "slim" else VGG16()).requires_grad_(False)
     photos = targets(generator, 2)
     plain = Straightforward(generator, net, photos)
@@ -46,17 +46,17 @@ def curves(*losses):
     }
 
 
-def test_a_photo_arrives_when_both_marks_are_reached():
-    mark = time_to_quality.marks(curves(4.0, 1.0, 2.0), 0)
-    assert mark == (1.0, 0.1)  # the lowest, wherever it was
+def test_reached_needs_both_targets():
+    target = time_to_quality.targets(curves(4.0, 1.0, 2.0), 0)
+    assert target == (1.0, 0.1)  # the lowest, wherever it was
     fast = curves(5.0, 0.9, 0.8)
-    assert time_to_quality.reached(fast, 0, mark) == 1
+    assert time_to_quality.reached(fast, 0, target) == 1
     fast["perceptual"][1] = [0.2]
-    assert time_to_quality.reached(fast, 0, mark) == 2
-    assert time_to_quality.reached(curves(5.0, 4.0), 0, mark) is None
+    assert time_to_quality.reached(fast, 0, target) == 2
+    assert time_to_quality.reached(curves(5.0, 4.0), 0, target) is None
 
 
-def test_times_and_their_ratios():
+def test_times_and_speed_ups():
     paper = time_to_quality.times(1000, [0.5 + step for step in range(1001)], (0.5, 0.25), 0)
     assert paper == {"evaluations": 1001, "seconds": 1000.5, "alone": 250.5}
     fast = time_to_quality.times(77, [2.0 + step for step in range(151)], (1.0, 0.25), 22)
@@ -68,7 +68,7 @@ def test_times_and_their_ratios():
     assert row["evaluations, times sooner"] == [0.0, 0.0, 10.01, 10.01, 10.01]
 
 
-def test_the_pace_of_photos_alone():
+def test_pace_of_single_photos():
     runs = [{"seconds": [1.0, 2.0, 4.0]}, {"seconds": [3.0, 4.0, 5.0]}, {"seconds": [2.0, 3.0, 4.0]}]
     assert time_to_quality.pace(runs) == (2.0, 1.0)
 
@@ -78,11 +78,11 @@ def test_quartiles():
     assert report.quartiles([math.inf, 1.0]) == (1.0, math.inf, math.inf)
 
 
-def test_a_table_in_markdown():
+def test_markdown_table():
     assert report.markdown([{"a": 1, "b": "x"}]) == "| a | b |\n|---|---|\n| 1 | x |"
 
 
-def test_medians_of_turns_leave_the_first_out(monkeypatch):
+def test_interleaved_ignores_the_first_turn(monkeypatch):
     order, clock = [], iter([0, 100, 0, 100] + [0, 1, 0, 2] * 3)
     monkeypatch.setattr(report, "clock", lambda device: next(clock))
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
@@ -90,7 +90,7 @@ def test_medians_of_turns_leave_the_first_out(monkeypatch):
     assert "".join(order) == "abababab"
 
 
-def test_operations_of_a_step_are_those_of_its_convolutions():
+def test_operations_count_convolutions():
     generator = step_time.generator_of(16, 64, "cpu")
     net = load_slim()
     run = step_time.Ours(generator, net, step_time.photos_of(1, 16, "cpu"))
@@ -126,7 +126,7 @@ def test_step_time_from_end_to_end(tmp_path, monkeypatch):
     assert (tmp_path / "step_time.png").exists() and "straightforward / ours" in (tmp_path / "step_time.md").read_text()
 
 
-def test_time_to_quality_goes_on_and_ends(tmp_path, monkeypatch):
+def test_time_to_quality_continues_from_its_cache(tmp_path, monkeypatch):
     from PIL import Image
 
     (tmp_path / "photos").mkdir()
@@ -167,7 +167,56 @@ def test_embed_quality_of_several_generators(tmp_path):
     for name, table in tables.items():
         assert table["generator"].startswith(f"{name} (") and table["photos"] == 2
         assert table["machine"] == report.machine() and table["commit"] == report.commit()
-        assert table["w+"]["3"]["psnr"] > table["w+"]["1"]["psnr"] and list(table["w"])[0] == "2"
+        assert table["w+"]["3"]["psnr"] > table["w+"]["1"]["psnr"] and next(iter(table["w"])) == "2"
     assert {"both.json", "six_embeddings.jpg", "morph_strip.jpg"} == {f.name for f in (tmp_path / "results").iterdir()}
     embed_quality.main([*few, "--generator", "faces-64"])  # of one alone, no table of tables
     assert json.loads((tmp_path / "results" / "embed_quality.json").read_text())["photos"] == 2
+
+
+PACKAGE = {
+    "__init__.py": "",
+    "low.py": '''
+# a comment
+TEXT = """
+# not a comment
+"""
+
+def shown(a: int, *rest, b=1) -> int:  # not a line of its own
+    "Docstring."
+    return a
+
+def _helper(x):
+    return x
+''',
+    "high/__init__.py": "from .one import One\nif TYPE_CHECKING:\n    import package.top\n",
+    "high/one.py": "from package import low\n\nclass One:\n    def __init__(self): ...\n",
+    "high/two.py": "def late():\n    from ..top import name\n" + "    pass\n" * 60,
+    "top.py": "import package.low\nfrom package.high.two import late\nname = 1\n",
+}
+
+
+def test_structure_counts_a_package(tmp_path, capsys):
+    for name, text in PACKAGE.items():
+        (tmp_path / "package" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "package" / name).write_text(text)
+    assert structure.main([str(tmp_path / "package")]) == 0
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert dict(rows) == {
+        "files": "6",
+        "lines": str(sum(len(text.splitlines()) for text in PACKAGE.values())),
+        "functions": "4",
+        "functions over 50 lines": "1",
+        "private helpers": "1",
+        "annotated arguments": "1 of 3 (33 %)",
+        "annotated returns": "1 of 4 (25 %)",
+        "docstrings": "1 of 5 (20 %)",
+        "full-line comments": "1",
+        "units": "4",
+        "import arrows": "4 of 6",  # high -> low, high -> top, top -> high, top -> low
+        "cycles": "2 files",  # high/two.py and top.py
+    }
+
+
+def test_structure_refuses_a_missing_folder(tmp_path, capsys):
+    assert structure.main([str(tmp_path / "none")]) == 2
+    assert "There is no folder" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The command `i2s`, run as a user runs it: what it writes, what it says, and what it leaves alone."""
 
+import importlib
 import os
 import resource
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers import tiny_generator
+from helpers import small_generator
 from PIL import Image
 from skimage import data
 
@@ -21,7 +22,7 @@ from i2s.generators.file import save_generator
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    return save_generator(tiny_generator(32), tmp_path_factory.mktemp("weights") / "tiny.safetensors", half=False)
+    return save_generator(small_generator(32), tmp_path_factory.mktemp("weights") / "tiny.safetensors", half=False)
 
 
 @pytest.fixture
@@ -80,8 +81,12 @@ def test_options_are_settings_and_a_preset_keeps_its_own(command, photo, monkeyp
         seen.append(keywords)
         raise SettingsError("enough")
 
-    monkeypatch.setattr("i2s.embedding.embed", record)
-    given = lambda: {k: v for k, v in seen.pop().items() if k in ("preset", "steps", "budget", "space", "init", "seed")}  # noqa: E731
+    monkeypatch.setattr("i2s.embed", record)
+    names = ("preset", "steps", "budget", "space", "init", "seed")
+
+    def given():
+        return {k: v for k, v in seen.pop().items() if k in names}
+
     command("embed", photo, steps=None)
     assert given() == {"preset": "fast"}
     command("embed", photo, "--preset", "ii2s", steps=None)
@@ -94,7 +99,7 @@ def test_presets_and_what_they_lack(command, photo, capsys):
     assert command("embed", photo, "--quiet", "--preset", "ii2s") == 0
     assert EmbedResult.load(command.folder / "i2s-out" / "photo.safetensors").settings.p_norm_weight == 0.001
     said = capsys.readouterr().err
-    assert said == "" or said.startswith("i2s: ") and "LPIPS" in said and "Warning" not in said
+    assert said == "" or (said.startswith("i2s: ") and "LPIPS" in said and "Warning" not in said)
 
 
 @pytest.mark.parametrize("task", ["inpainting", "colorization", "super-resolution:16", "denoising"])
@@ -129,6 +134,7 @@ def test_tasks_and_the_size_of_the_photo(command, photo, tmp_path, task):
         (["--mask", "none.png"], ImageError),
         (["--budget", "0"], SettingsError),
         (["--init", "encoder"], SettingsError),
+        (["--init", "middle"], SettingsError),
         (["--checkpoint", "photo.png", "--resume"], LatentError),
     ],
 )
@@ -146,17 +152,19 @@ def test_checkpoint_and_resume(command, photo, monkeypatch, capsys):
     def interrupted(self, step, *rest):
         if step == 105:
             raise KeyboardInterrupt
-        return add(self, step, *rest)
+        return append(self, step, *rest)
 
-    add = embedding.Recorder.add
+    append = embedding.History.append
     arguments = ("embed", photo, "--quiet", "--checkpoint", "run.safetensors", "--resume")
     with monkeypatch.context() as patch:
-        patch.setattr(embedding.Recorder, "add", interrupted)
+        patch.setattr(embedding.History, "append", interrupted)
         assert command(*arguments, steps=110) == 130
     assert "--resume goes on" in one_line(capsys)
     steps = []
     with monkeypatch.context() as patch:
-        patch.setattr(embedding.Recorder, "add", lambda self, step, *rest: (steps.append(step), add(self, step, *rest)))
+        patch.setattr(
+            embedding.History, "append", lambda self, step, *rest: (steps.append(step), append(self, step, *rest))
+        )
         assert command(*arguments, steps=110) == 0
     assert steps == list(range(100, 111))
     assert EmbedResult.load(command.folder / "i2s-out" / "photo.safetensors").steps == 110
@@ -207,7 +215,7 @@ def test_debug_shows_the_traceback(photo, tmp_path):
 
 def test_code_of_another_generator(command, photo, tmp_path, capsys):
     command("embed", photo, "--quiet")
-    other = save_generator(tiny_generator(16), tmp_path / "other.safetensors", half=False)
+    other = save_generator(small_generator(16), tmp_path / "other.safetensors", half=False)
     capsys.readouterr()
     code = command.folder / "i2s-out" / "photo.safetensors"
     assert command("morph", code, code, generator=other) == LatentError.exit_code
@@ -255,7 +263,10 @@ def test_a_full_disk_leaves_earlier_results(weights, photo, tmp_path):
     run = [sys.executable, "-m", "i2s.cli", *arguments, "-o", str(tmp_path / "out")]
     assert subprocess.run(run, env=environment, capture_output=True).returncode == 0
     before = {p: p.read_bytes() for p in (tmp_path / "out").iterdir()}
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
     full = subprocess.run(run, env=environment, capture_output=True, text=True, preexec_fn=limit)
     assert full.returncode == OutputError.exit_code, full.stderr
     assert "could not be written" in full.stderr and "Traceback" not in full.stderr
@@ -268,10 +279,10 @@ def test_control_c_saves_what_was_found(command, photo, monkeypatch, capsys):
     def interrupted(self, step, *rest):
         if step == 2:
             raise KeyboardInterrupt
-        return add(self, step, *rest)
+        return append(self, step, *rest)
 
-    add = embedding.Recorder.add
-    monkeypatch.setattr(embedding.Recorder, "add", interrupted)
+    append = embedding.History.append
+    monkeypatch.setattr(embedding.History, "append", interrupted)
     assert command("embed", photo, "--quiet") == 130
     assert EmbedResult.load(command.folder / "i2s-out" / "photo.safetensors").stopped == "interrupted"
 
@@ -333,7 +344,7 @@ def test_control_c_before_the_first_image_is_a_stop(command, photo, monkeypatch,
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("i2s.embedding.embed.initial_code", interrupted)
+    monkeypatch.setattr(importlib.import_module("i2s.embedding.embed"), "initial_code", interrupted)
     assert command("embed", photo, "--quiet") == 130
     assert one_line(capsys) == "i2s: stopped."
 
@@ -356,7 +367,7 @@ def test_a_full_memory_is_said_as_such(command, photo, monkeypatch, capsys):
     def needs_all(*_):
         return torch.empty(2**60)
 
-    monkeypatch.setattr("i2s.embedding.embed.initial_code", needs_all)
+    monkeypatch.setattr(importlib.import_module("i2s.embedding.embed"), "initial_code", needs_all)
     assert command("embed", photo, "--quiet") != 0
     assert "memory is full" in one_line(capsys)
 
@@ -365,14 +376,14 @@ def test_an_embedding_whose_disk_is_full_is_not_lost(command, photo, capsys, mon
     """The disk fills up during the search: there was room for the trial before it."""
     from i2s.embedding import result as results
 
-    write, safe = results.write_atomically, tmp_path / "safe"
+    write, safe = results.write_safetensors, tmp_path / "safe"
 
-    def full(path, content):
+    def full(path, *content):
         if safe not in path.parents:
             raise OutputError(f"{path} cannot be written (No space left on device): make room.")
-        return write(path, content)
+        return write(path, *content)
 
-    monkeypatch.setattr(results, "write_atomically", full)
+    monkeypatch.setattr(results, "write_safetensors", full)
     monkeypatch.setattr("tempfile.tempdir", str(safe))
     assert command("embed", photo, "--quiet") == OutputError.exit_code
     said = one_line(capsys)
@@ -382,10 +393,10 @@ def test_an_embedding_whose_disk_is_full_is_not_lost(command, photo, capsys, mon
 
 
 def test_where_nothing_can_be_written_the_first_error_stands(command, photo, capsys, monkeypatch):
-    def full(path, content):
+    def full(path, *content):
         raise OutputError(f"{path} cannot be written (No space left on device): make room, or choose another place.")
 
-    monkeypatch.setattr("i2s.embedding.result.write_atomically", full)
+    monkeypatch.setattr("i2s.embedding.result.write_safetensors", full)
     assert command("embed", photo, "--quiet") == OutputError.exit_code
     said = one_line(capsys)
     assert "photo.safetensors cannot be written" in said and "What was found" not in said
@@ -393,7 +404,7 @@ def test_where_nothing_can_be_written_the_first_error_stands(command, photo, cap
 
 def test_morph_says_when_a_code_is_of_another_generator(command, photo, capsys, tmp_path):
     assert command("embed", photo, "--quiet") == 0
-    other = save_generator(tiny_generator(32), tmp_path / "other.safetensors", half=False)
+    other = save_generator(small_generator(32), tmp_path / "other.safetensors", half=False)
     code = command.folder / "i2s-out" / "photo.safetensors"
     capsys.readouterr()
     assert command("morph", code, code, "-o", "strip.png", generator=other) == 0

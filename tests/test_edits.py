@@ -178,7 +178,7 @@ def first_size_changed(generator, row: int) -> int:
     hooks = [
         module.register_forward_hook(lambda _module, _inputs, out: maps.append(out))
         for module in generator.synthesis.modules()
-        if type(module).__name__ == "StyledConv"
+        if type(module).__name__ == "SynthesisLayer"
     ]
     assert hooks
     with torch.no_grad():

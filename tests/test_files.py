@@ -1,4 +1,4 @@
-"""Writing: the new file is complete before the old one goes, whatever happens."""
+"""Files: the new one is complete before the old one goes; safetensors files have a format and a version."""
 
 import errno
 import os
@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
-from i2s.errors import OutputError, one_line
-from i2s.files import write_atomically
+from i2s.errors import LatentError, OutputError, one_line
+from i2s.files import read_safetensors, with_prefix, write_atomically, write_safetensors
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -138,3 +140,49 @@ def test_a_folder_without_permission(tmp_path):
 )
 def test_the_reason_of_an_error_is_one_line(error, said):
     assert one_line(error) == said
+
+
+def read(path, format="i2s-test", version=2):
+    return read_safetensors(path, format, version, LatentError, kind="a test", advice="write it again")
+
+
+def test_safetensors_there_and_back(tmp_path):
+    """Tensors that share memory, and views, are written as well; what was read is no part of the file."""
+    x = torch.arange(6.0).view(2, 3)
+    path = write_safetensors(
+        tmp_path / "new" / "a.safetensors", {"x": x, "same": x, "view": x.T}, "i2s-test", 2, {"k": "v"}
+    )
+    tensors, metadata = read(path)
+    path.write_bytes(bytes(path.stat().st_size))
+    assert metadata == {"format": "i2s-test", "version": "2", "k": "v"}
+    assert torch.equal(tensors["x"], x) and torch.equal(tensors["same"], x) and torch.equal(tensors["view"], x.T)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda path: path.unlink(), "There is no file .*: write it again."),
+        (lambda path: path.write_bytes(b""), "is broken and cannot be read as a test: write it again."),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "is broken and cannot be read as a test"),
+        (lambda path: write_safetensors(path, {}, "i2s-other", 1), "is not a test: write it again."),
+        (lambda path: write_safetensors(path, {}, "i2s-test", 3), "was written by a newer i2s: update i2s"),
+    ],
+)
+def test_safetensors_that_cannot_be_read(tmp_path, spoil, says):
+    path = write_safetensors(tmp_path / "a.safetensors", {"x": torch.zeros(3)}, "i2s-test", 2)
+    assert read(path, version=9)[1]["version"] == "2"  # older ones are
+    spoil(path)
+    with pytest.raises(LatentError, match=says) as error:
+        read(path)
+    assert "a.safetensors" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_read_safetensors_without_a_version_is_version_1(tmp_path):
+    path = write_atomically(tmp_path / "a.safetensors", save({"x": torch.ones(3)}, {"format": "i2s-test"}))
+    tensors, metadata = read(path, version=1)
+    assert torch.equal(tensors["x"], torch.ones(3)) and metadata == {"format": "i2s-test", "version": "1"}
+
+
+def test_with_prefix_takes_it_off():
+    tensors = {"a.x": torch.zeros(1), "a.b.y": torch.ones(1), "ab": torch.ones(2)}
+    assert list(with_prefix(tensors, "a.")) == ["x", "b.y"]

@@ -1,4 +1,4 @@
-"""Tensors, pictures and files become each other without loss; sheets show what they are given."""
+"""Images: conversion between tensors, PIL images and files; resizing, blurring, masks, writing."""
 
 import errno
 import io
@@ -7,13 +7,23 @@ import os
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image, ImageFont
+from PIL import Image
 
-from i2s import sheets
 from i2s.errors import ImageError, OutputError, SettingsError
-from i2s.images import contact_sheet, load_photos, read_image, resize, to_pil, to_tensor, to_uint8, write_image
+from i2s.images import (
+    dequantize,
+    downsample,
+    gaussian_blur,
+    load_mask,
+    load_photos,
+    quantize,
+    read_image,
+    resize,
+    to_pil,
+    to_tensor,
+    to_uint8,
+    write_image,
+)
 
 
 def noise(*shape, seed=0) -> torch.Tensor:
@@ -23,6 +33,10 @@ def noise(*shape, seed=0) -> torch.Tensor:
 def photo(width=80, height=60, seed=0) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
     return Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def plain(colour, width=64, height=64) -> torch.Tensor:
+    return to_tensor(Image.new("RGB", (width, height), colour))[0]
 
 
 # --- tensors and pictures ---
@@ -125,6 +139,54 @@ def test_resize_of_a_batch():
     assert torch.allclose(resize(torch.full((1, 3, 50, 50), 0.3), 7), torch.tensor(0.3))
     with pytest.raises(SettingsError):
         resize(images, 0)
+
+
+def test_quantize_and_dequantize_are_inverse():
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(quantize(dequantize(pixels)), pixels) and dequantize(pixels).dtype == torch.float32
+    assert quantize(torch.tensor([-3.0, -1, 0.999, 7])).tolist() == [0, 0, 255, 255]
+
+
+def test_downsample_reduces_the_shorter_side_and_never_enlarges():
+    images = noise(2, 3, 40, 60).requires_grad_()
+    assert downsample(images, 20).shape == (2, 3, 20, 30)
+    assert downsample(images, 64) is images and downsample(images, None) is images
+    downsample(images, 20).sum().backward()
+    assert images.grad.abs().max() > 0
+    assert downsample(noise(1, 3, 40, 40).bfloat16(), 20).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.5, 3.0])
+def test_gaussian_blur_is_that_of_scipy(sigma):
+    from scipy.ndimage import gaussian_filter
+
+    images, radius = noise(2, 3, 30, 20).double(), 9
+    expected = gaussian_filter(images.numpy(), sigma, axes=(2, 3), mode="mirror", radius=radius)
+    torch.testing.assert_close(gaussian_blur(images, sigma, radius), torch.from_numpy(expected), rtol=1e-10, atol=1e-12)
+
+
+def test_gaussian_blur_with_one_sigma_per_image():
+    images = noise(3, 3, 30, 30)
+    together = gaussian_blur(images, torch.tensor([0.5, 1.0, 2.0]), 6)
+    for k, sigma in enumerate((0.5, 1.0, 2.0)):
+        torch.testing.assert_close(together[k : k + 1], gaussian_blur(images[k : k + 1], sigma, 6))
+
+
+def test_gaussian_blur_refuses_images_smaller_than_its_radius():
+    with pytest.raises(SettingsError, match=r"A blur of 4.0 px needs more than 12 px, but has \[12, 30\]"):
+        gaussian_blur(noise(1, 3, 12, 30), 4.0)
+
+
+def test_load_mask_takes_images_and_tensors(tmp_path):
+    """White is 1; an image is cropped as photos are, and reduced by area."""
+    picture = Image.new("L", (80, 40))
+    picture.paste(255, (20, 0, 40, 40))  # the left half of the central square
+    picture.save(tmp_path / "mask.png")
+    mask = load_mask(tmp_path / "mask.png", 8)
+    assert mask.shape == (1, 1, 8, 8) and (mask[..., :4] == 1).all() and (mask[..., 4:] == 0).all()
+    assert load_mask(mask, 8) is mask
+    with pytest.raises(SettingsError, match="0 everywhere"):
+        load_mask(torch.zeros(1, 1, 8, 8), 8)
 
 
 # --- photos ---
@@ -253,121 +315,3 @@ def test_failures_keep_the_earlier_file(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left"):
         write_image(photo(seed=9), path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["image.png"]
-
-
-# --- contact sheets ---
-
-
-def places(sheet: Image.Image, colour: tuple) -> tuple:
-    """The box of all pixels of that colour: left, top, right, bottom."""
-    rows, columns = np.nonzero((np.asarray(sheet) == colour).all(axis=-1))
-    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-
-
-def plain(colour, width=64, height=64) -> torch.Tensor:
-    return to_tensor(Image.new("RGB", (width, height), colour))[0]
-
-
-def test_a_sheet_holds_each_image_whole_in_reading_order():
-    colours = [(200, 10 * k, 30) for k in range(7)]
-    sheet = contact_sheet([plain(c) for c in colours], columns=3, labels=[f"image {k}" for k in range(7)])
-    boxes = [places(sheet, c) for c in colours]
-    assert all((right - left, bottom - top) == (128, 128) for left, top, right, bottom in boxes)  # 64 px, twice
-    assert sorted(range(7), key=lambda k: (boxes[k][1], boxes[k][0])) == list(range(7))
-    assert len({box[0] for box in boxes}) == 3 and len({box[1] for box in boxes}) == 3
-    left, top = boxes[0][:2]
-    assert left >= 12 and top >= 12 and sheet.width - boxes[2][2] == left  # equal margins
-    assert sheet.mode == "RGB" and sheet.getpixel((0, 0)) == (255, 255, 255)
-
-
-def test_small_images_keep_their_pixels():
-    image = noise(3, 32, 32)
-    sheet = np.asarray(contact_sheet(image[None], columns=1))
-    expected = to_uint8(image)[0].repeat(4, axis=0).repeat(4, axis=1)
-    margin = (sheet.shape[0] - 128) // 2
-    assert (sheet[margin : margin + 128, margin : margin + 128] == expected).all()
-
-
-def test_labels_stand_below_their_images_and_inside_their_columns():
-    colours = [(0, 120, 200), (0, 200, 120), (200, 120, 0)]
-    labels = ["λ = 0.50", "a very long label that cannot possibly fit below so small a picture", ""]
-    sheet = contact_sheet([plain(c) for c in colours], columns=3, labels=labels)
-    ink = np.asarray(sheet.convert("L")) < 90
-    boxes = [places(sheet, c) for c in colours]
-    below = ink[boxes[0][3] :]
-    assert below.any() and not ink[: boxes[0][1]].any()
-    for k, (left, _, right, _) in enumerate(boxes):
-        assert below[:, left - 4 : right + 4].any() == bool(labels[k])
-    assert not below[:, boxes[0][2] + 4 : boxes[1][0] - 4].any() and not below[:, : boxes[0][0] - 4].any()
-    assert not ink[-10:].any()  # a margin below
-    height = below.any(axis=1).nonzero()[0]
-    assert height.max() - height.min() >= 10  # legible
-
-
-def test_labels_of_several_lines_and_a_title():
-    one = contact_sheet([plain((9, 9, 200))], labels=["a"])
-    two = contact_sheet([plain((9, 9, 200))], labels=["a\nb"], title="Morphing")
-    assert two.height > one.height and places(two, (9, 9, 200))[1] > places(one, (9, 9, 200))[1] + 15
-
-
-def test_images_of_different_sizes_are_centred():
-    sheet = contact_sheet([plain((200, 0, 0), 200, 100), plain((0, 0, 200), 50, 150)], columns=2)
-    red, blue = places(sheet, (200, 0, 0)), places(sheet, (0, 0, 200))
-    assert (red[2] - red[0], red[3] - red[1]) == (200, 100) and (blue[2] - blue[0], blue[3] - blue[1]) == (50, 150)
-    assert red[1] + red[3] == blue[1] + blue[3]  # one middle
-
-
-def test_size_fits_images_to_cells():
-    for width in (16, 64, 100, 128, 512):
-        sheet = contact_sheet([plain((200, 0, 0), width, width)], size=128)
-        left, top, right, bottom = places(sheet, (200, 0, 0))
-        assert right - left == bottom - top == {100: 100}.get(width, 128)
-
-
-def test_columns_by_default():
-    assert [contact_sheet(noise(n, 3, 8, 8)).width > 128 * 2 for n in (1, 2)] == [False, True]
-    wide = contact_sheet(noise(24, 3, 8, 8))
-    assert 1.2 < wide.width / wide.height < 2.2
-
-
-def test_sheets_without_matplotlib(monkeypatch):
-    monkeypatch.setattr(sheets, "find_spec", lambda name: None)
-    monkeypatch.setattr(sheets, "_font", sheets._font.__wrapped__)
-    assert isinstance(sheets._font(20), (ImageFont.FreeTypeFont, ImageFont.ImageFont))
-    sheet = contact_sheet([plain((0, 120, 200))], labels=["photo"])
-    assert (np.asarray(sheet.convert("L"))[-60:] < 90).any()
-
-
-def test_labels_with_characters_that_no_font_can_draw():
-    """Names of files hold anything: line separators, control characters, bytes that are no text."""
-    name = b"a\xff\r\x1c\xe2\x80\xa9b".decode("utf-8", "surrogateescape")
-    sheet = contact_sheet([plain((0, 120, 200))], labels=[name], title=name)
-    assert (np.asarray(sheet.convert("L"))[-60:] < 90).any()
-
-
-def test_bad_sheets():
-    image = plain((1, 2, 3))
-    for arguments, kind in (
-        (([],), ImageError),
-        (([image], 0), SettingsError),
-        (([image], 1, ["a", "b"]), SettingsError),
-        (([torch.full((3, 8, 8), float("nan"))],), ImageError),
-    ):
-        with pytest.raises(kind) as error:
-            contact_sheet(*arguments)
-        assert ": " in str(error.value) or kind is SettingsError
-    with pytest.raises(SettingsError, match="fewer images"):
-        contact_sheet([image] * 300, size=1000)
-    with pytest.raises(SettingsError):
-        contact_sheet([image], size=0)
-    with pytest.raises(ImageError, match="A NoneType is no picture"):
-        contact_sheet(None)
-    assert contact_sheet(photo()).size == contact_sheet([photo()]).size  # a single one is no mistake
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 12), st.integers(1, 70), st.integers(1, 70), st.text(max_size=30))
-def test_any_sheet_can_be_drawn(count, columns, width, height, label):
-    sheet = contact_sheet([plain((10, 20, 30), width, height)] * count, columns, [label] * count, title=label)
-    left, top, right, bottom = places(sheet, (10, 20, 30))
-    assert 12 <= left < right <= sheet.width - 12 and 12 <= top < bottom <= sheet.height - 12

@@ -1,5 +1,7 @@
-"""The package as others get it: its public names, and a wheel that works from an empty directory."""
+"""The package as it is installed: public names, wheel and source archive, the command outside of the clone."""
 
+import ast
+import importlib
 import os
 import re
 import shutil
@@ -13,11 +15,12 @@ import pytest
 import i2s
 
 ROOT = Path(__file__).resolve().parents[1]
+SOURCES = (".py", ".pyi")
 WEIGHTS = sorted((ROOT / "data").glob("*.safetensors"))
 
 
 def run(*command, **options):
-    """The finished process; its output is in the message if it fails."""
+    """Run a command; its output, which is also in the message if it fails."""
     command = [str(part) for part in command]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -25,7 +28,7 @@ def run(*command, **options):
 
 
 def pip(*arguments):
-    """pip, which asks no registry."""
+    """Run pip without any package index."""
     run(sys.executable, "-m", "pip", *arguments, "--quiet", "--no-deps", "--no-index")
 
 
@@ -36,7 +39,7 @@ def build_wheel(project, out) -> Path:
 
 
 def copy_project(to) -> Path:
-    """What the build reads, without data/; a copy, so that a build leaves nothing in the project."""
+    """Copy what the build reads, without data/, so that a build leaves no files in the project."""
     shutil.copytree(ROOT / "i2s", to / "i2s", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-PROSE", "CITATION.cff"):
         shutil.copy(ROOT / name, to)
@@ -52,23 +55,28 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory) -> Path:
-    """`bin/` of an environment that holds the wheel, and borrows nothing but dependencies from this one."""
+    """`bin/` of an environment with the wheel, and the dependencies of this environment."""
     home = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", home)
     scripts = home / ("Scripts" if os.name == "nt" else "bin")
     pip("--python", scripts / "python", "install", wheel)
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     theirs, ours = (Path(run(python, "-c", where).strip()) for python in (scripts / "python", sys.executable))
-    # a path in a .pth file is searched, but its own .pth files, and so an editable i2s, are not read
+    # A path in a .pth file is searched, but its own .pth files, and so an editable i2s, are not read
     (theirs / "dependencies.pth").write_text(str(ours))
     return scripts
 
 
 def outside(folder) -> dict:
-    """Options of `run`: in an empty folder, with nothing of this project on the path."""
+    """Options of `run`: an empty folder, without this project on the path."""
     folder.mkdir()
     unset = ("PYTHONPATH", "I2S_CACHE")
     return {"cwd": folder, "env": {name: value for name, value in os.environ.items() if name not in unset}}
+
+
+def test_code_under_test_is_of_this_clone(tmp_path):
+    where = run(sys.executable, "-c", "import i2s; print(i2s.__file__)", cwd=tmp_path)
+    assert Path(i2s.__file__).parents[1] == Path(where.strip()).parents[1] == ROOT
 
 
 def test_import_is_quick():
@@ -77,30 +85,40 @@ def test_import_is_quick():
 
 
 @pytest.mark.parametrize("name", i2s.__all__)
-def test_public_names_are_there(name):
+def test_public_name_exists(name):
     assert getattr(i2s, name) is not None
     assert name in dir(i2s)
 
 
-def test_the_promised_names_are_public():
-    promised = "load_generator load_perceptual embed EmbedResult read_image write_image"
-    edits = "morph transfer_expression crossover"
-    assert {*promised.split(), *edits.split()} <= set(i2s.__all__)
+def test_public_names_are_those_that_editors_read():
+    """`__init__.pyi` says where each name is, for editors and type checkers."""
+    stub = ast.parse((ROOT / "i2s" / "__init__.pyi").read_text())
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    homes = {alias.name: f"i2s.{node.module}" for node in imports for alias in node.names}
+    assert {*homes, "__version__"} == set(i2s.__all__)
+    for name, home in homes.items():
+        assert getattr(importlib.import_module(home), name) is getattr(i2s, name)
 
 
-def test_a_public_name_is_the_thing_itself():
+def test_public_names_include_the_documented_ones():
+    documented = ["load_generator", "load_perceptual", "embed", "EmbedResult", "read_image", "write_image"]
+    edits = ["morph", "transfer_expression", "crossover"]
+    assert {*documented, *edits} <= set(i2s.__all__)
+
+
+def test_public_name_is_the_object_of_its_module():
     from i2s.edits import morph
 
     assert i2s.morph is morph
 
 
-def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'morhp'"):
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="attribute .*morhp"):
         _ = i2s.morhp
     assert not hasattr(i2s, "morhp")
 
 
-def test_one_version_everywhere(wheel):
+def test_version_is_the_same_everywhere(wheel):
     cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.M).group(1)
     assert cited == i2s.__version__
     assert wheel.name.startswith(f"i2s-{i2s.__version__}-")
@@ -108,9 +126,9 @@ def test_one_version_everywhere(wheel):
 
 def test_wheel_holds_every_module(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "i2s").rglob("*.py")}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "i2s").rglob("*.py*") if path.suffix in SOURCES}
     assert "i2s/__init__.py" in modules
-    assert modules == {name for name in names if name.endswith(".py")}
+    assert modules == {name for name in names if name.endswith(SOURCES)}  # and nothing of training/
 
 
 def test_wheel_holds_the_weights_byte_for_byte(wheel):
@@ -120,18 +138,17 @@ def test_wheel_holds_the_weights_byte_for_byte(wheel):
         assert archive.read(f"i2s/data/{path.name}") == path.read_bytes(), path.name
 
 
-def test_wheel_holds_licences_and_cards_and_nothing_else(wheel):
+def test_wheel_holds_licences_cards_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     licences = {Path(name).name for name in names if ".dist-info/licenses/" in name}
     assert licences == {"LICENSE", "LICENSE-PROSE"}
     cards = {f"i2s/data/{path.name}" for path in (ROOT / "data").glob("*.md")}
     assert cards <= names
-    others = {name for name in names if not name.endswith(".py") and ".dist-info/" not in name}
-    guides = {"training/README.md"}  # beside the code that it explains
-    assert others == cards | guides | {f"i2s/data/{path.name}" for path in WEIGHTS}
+    others = {name for name in names if not name.endswith(SOURCES) and ".dist-info/" not in name}
+    assert others == cards | {f"i2s/data/{path.name}" for path in WEIGHTS}
 
 
-def test_wheel_builds_before_there_are_weights(tmp_path):
+def test_wheel_builds_without_weights(tmp_path):
     wheel = build_wheel(copy_project(tmp_path), tmp_path / "out")
     assert "i2s/cli.py" in zipfile.ZipFile(wheel).namelist()
 
@@ -154,8 +171,8 @@ def test_installed_package_is_the_wheels(installed, tmp_path):
 
 def test_installed_command_helps(installed, tmp_path):
     assert "embed" in run(installed / "i2s", "--help", **outside(tmp_path / "empty"))
-    told = run(installed / "i2s", "--version", **outside(tmp_path / "other"))
-    assert told.split() == ["i2s", i2s.__version__]
+    version = run(installed / "i2s", "--version", **outside(tmp_path / "other"))
+    assert version.split() == ["i2s", i2s.__version__]
 
 
 def test_installed_command_embeds_with_the_weights_of_the_wheel(installed, tmp_path):

@@ -173,9 +173,11 @@ def test_make_takes_the_first_good_python(checkout):
 
 
 @needs_make
-def test_make_test_and_lab_pass_their_arguments_on(checkout):
+def test_make_test_lab_and_lint_course_run_their_commands(checkout):
     good = f"PYTHON={checkout.python((3, 13))}"
     assert checkout.make("test", good, "ARGS=-x").returncode == 0
     assert checkout.asked().splitlines()[-1] == "-m pytest -x"
     told = checkout.make("--dry-run", "lab", good, "ARGS=--no-browser").stdout
     assert told.splitlines()[-1] == "venv/bin/jupyter lab notebooks/00_start_here.ipynb --no-browser"
+    assert checkout.make("lint-course", good).returncode == 0
+    assert checkout.asked().splitlines()[-1] == "-m pytest notebooks/lint"

@@ -1,4 +1,4 @@
-"""The training faces: read from one zip of pictures, held in memory as bytes, served in shuffled batches."""
+"""Training faces: read from a zip, kept in memory as bytes, drawn in random batches."""
 
 import io
 import zipfile
@@ -12,16 +12,25 @@ from torch import Tensor
 from tqdm import tqdm
 
 from i2s.errors import ImageError, one_line
+from i2s.images import dequantize
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError)  # a wrong checksum, a password
 BROKEN_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def load_faces(path: str | Path, resolution: int, least: int = 1) -> Tensor:
-    """All pictures of a zip in the order of their names, uint8 [M, 3, resolution, resolution].
+    """Load the JPEG and PNG images of a zip, in the order of their names, resized by Lanczos.
 
-    Square pictures (JPEG, PNG), resized by Lanczos; at least so many. ImageError names the zip or the picture that is
-    wrong.
+    Args:
+        path: The zip; its images are square.
+        resolution: Side of the result in px.
+        least: Number of images that it must hold.
+
+    Returns:
+        uint8 [M, 3, resolution, resolution].
+
+    Raises:
+        ImageError: The zip or an image in it is unusable; names it.
     """
     if not zipfile.is_zipfile(path):
         raise ImageError(f"{path} is not a zip of pictures: give the data set's zip with --faces.")
@@ -49,25 +58,23 @@ def load_faces(path: str | Path, resolution: int, least: int = 1) -> Tensor:
     return faces
 
 
-def to_range(faces: Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 to float32 in [-1, 1]."""
-    return faces.to(device).float() / 127.5 - 1
-
-
 class Batches:
-    """Endless batches [batch, 3, R, R] in [-1, 1], each face mirrored half of the time.
+    """Random training faces, half of them mirrored.
 
-    `generator` holds the whole state: a run that stores and restores it goes on with the same pictures.
+    Args:
+        faces: uint8 [M, 3, R, R].
+        rng: Source of random numbers, on the device of the faces; its state is the whole state.
     """
 
-    def __init__(self, faces: Tensor, batch: int, generator: torch.Generator, device: torch.device | str = "cpu"):
-        self.faces, self.batch, self.generator, self.device = faces, batch, generator, device
+    def __init__(self, faces: Tensor, rng: torch.Generator):
+        self.faces = faces
+        self.rng = rng
 
-    def __iter__(self):
-        return self
-
-    def __next__(self) -> Tensor:
-        rows = torch.randint(len(self.faces), (self.batch,), generator=self.generator)
-        mirrored = torch.rand(self.batch, 1, 1, 1, generator=self.generator) < 0.5
-        faces = self.faces[rows]
-        return to_range(torch.where(mirrored, faces.flip(3), faces), self.device)
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        """Images [count, 3, R, R] in [-1, 1] and their rows [count]; row k + M is face k mirrored."""
+        device = self.faces.device
+        index = torch.randint(len(self.faces), (count,), generator=self.rng, device=device)
+        mirrored = torch.rand(count, generator=self.rng, device=device) < 0.5
+        faces = self.faces[index]
+        faces = torch.where(mirrored[:, None, None, None], faces.flip(3), faces)
+        return dequantize(faces), index + len(self.faces) * mirrored

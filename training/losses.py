@@ -1,52 +1,53 @@
-"""What the two sides of the game minimise.
+"""GAN losses and regularisers.
 
-Sources: Goodfellow et al. 2014 (non-saturating logistic loss), Mescheder et al. 2018 (R1),
-Karras et al. 2020 (path length).
+Sources: Goodfellow et al. 2014 (non-saturating logistic loss), Lim and Ye 2017 (hinge loss), Mescheder et al. 2018
+(R1 penalty).
 """
-
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.features import feature_distance
+from training.features import FeatureNet, feature_distance
 
 
-def generator_loss(fake_score: Tensor) -> Tensor:
-    """-log sigmoid(D(fake)): make the discriminator call the generated images real."""
-    return F.softplus(-fake_score).mean()
+def logistic_generator_loss(fake_logits: Tensor) -> Tensor:
+    """-log sigmoid(D(fake)), a scalar: the non-saturating loss."""
+    return F.softplus(-fake_logits).mean()
 
 
-def discriminator_loss(real_score: Tensor, fake_score: Tensor) -> Tensor:
-    """-log sigmoid(D(real)) - log(1 - sigmoid(D(fake)))."""
-    return F.softplus(-real_score).mean() + F.softplus(fake_score).mean()
+def logistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """-log sigmoid(D(real)) - log(1 - sigmoid(D(fake))), a scalar."""
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
-def r1_penalty(real: Tensor, real_score: Tensor) -> Tensor:
-    """Mean squared gradient of the score by the real images: keeps the discriminator flat where the data is."""
-    (gradient,) = torch.autograd.grad(real_score.sum(), real, create_graph=True)
+def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
+    """-D(fake), a scalar."""
+    return -fake_logits.mean()
+
+
+def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """max(0, 1 - D(real)) + max(0, 1 + D(fake)), a scalar: logits beyond the margin cost nothing."""
+    return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+
+
+def r1_penalty(real: Tensor, real_logits: Tensor) -> Tensor:
+    """Mean squared norm of the gradient of D at the real images, a scalar (R1; eq. 9 of Mescheder et al. 2018)."""
+    (gradient,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
-def path_length_penalty(
-    images: Tensor, w_plus: Tensor, mean_length: Tensor, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Distance of |J^T y| from its running mean: equal steps in W change the image equally (StyleGAN2 3.2).
-
-    Returns the penalty and the new running mean.
-    """
-    y = torch.randn(images.shape, generator=rng, device=images.device) / math.sqrt(images.shape[2] * images.shape[3])
-    (gradient,) = torch.autograd.grad((images * y).sum(), w_plus, create_graph=True)
-    lengths = gradient.square().sum(dim=2).mean(dim=1).sqrt()  # [N]
-    mean_length = mean_length.lerp(lengths.mean().detach(), 0.01)
-    return (lengths - mean_length).square().mean(), mean_length
-
-
-def reconstruction_loss(image: Tensor, target: Tensor, target_features: list[Tensor], net, dtype=None) -> Tensor:
-    """L1 on a pyramid of four levels plus the distance of SqueezeNet features; a scalar, about 1 at the start."""
-    total = feature_distance(net(image, dtype), target_features)
+def reconstruction_loss(
+    image: Tensor,
+    target: Tensor,
+    target_features: list[Tensor],
+    feature_net: FeatureNet,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """L1 distance on a pyramid of four levels plus `feature_distance`; a scalar, about 1 at the start."""
+    total = feature_distance(feature_net(image, dtype), target_features)
     for _ in range(4):
         total = total + F.l1_loss(image, target)
-        image, target = F.avg_pool2d(image, 2), F.avg_pool2d(target, 2)
+        image = F.avg_pool2d(image, 2)
+        target = F.avg_pool2d(target, 2)
     return total

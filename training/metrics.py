@@ -1,24 +1,24 @@
-"""How good is a generator? Two samples of images compared in the features of a network that it was not trained with.
+"""Metrics of a generator, in the features of SqueezeNet 1.1 or VGG-19 in place of Inception.
 
-Frechet distance: Heusel et al. 2017, with SqueezeNet 1.1 (or VGG-19) in place of Inception. Precision and recall:
-Kynkaanniemi et al. 2019. Perceptual path length: Karras et al. 2019. A judge is any network with
-`embedding(images) -> [N, C]` (`training.features`).
+Frechet distance: Heusel et al. 2017. Precision and recall: Kynkaanniemi et al. 2019. Perceptual path length: Karras et
+al. 2019.
 """
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
-from training.dataset import to_range
+from i2s.generators.base import Generator
+from i2s.images import dequantize, gaussian_blur, quantize
+from training.features import FeatureNet
 
 NEIGHBOURS = 3  # of precision and recall
-LEAST_FACES = 2 * (NEIGHBOURS + 1)  # half of them must have so many neighbours, too
+MIN_FACES = 2 * (NEIGHBOURS + 1)  # each half of the faces must have so many neighbours, too
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """|mean - mean'|^2 + tr(C + C' - 2 (C C')^1/2) of two samples of features [N, C], in float64."""
+    """Frechet distance |mean - mean'|^2 + tr(C + C' - 2 (C C')^1/2) of two samples [N, C], in float64."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     gap = np.square(a.mean(0) - b.mean(0)).sum()
     cov_a, cov_b = np.cov(a.T), np.cov(b.T)
@@ -28,7 +28,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def halves_distance(features: Tensor, splits: int = 4, seed: int = 0) -> float:
-    """Frechet distance between two random halves of a sample [N, C], the mean of some splits: the best to hope for."""
+    """Frechet distance between random halves of a sample [N, C], mean of `splits`: the lowest that can be reached."""
     rng = torch.Generator().manual_seed(seed)
     found = []
     for _ in range(splits):
@@ -39,7 +39,7 @@ def halves_distance(features: Tensor, splits: int = 4, seed: int = 0) -> float:
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> tuple[float, float]:
-    """Share of fakes inside the real manifold, and of reals inside the fake one; features [N, C].
+    """Precision and recall of features [N, C]: share of fakes in the real manifold, of reals in the fake one.
 
     The manifold of a sample is the union of balls around its points, each out to the k-th neighbour in the sample.
     """
@@ -51,28 +51,25 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> tuple[f
     return covered(fake, real), covered(real, fake)
 
 
-def embed_faces(faces: Tensor, judge, device: torch.device | str = "cpu") -> Tensor:
-    """Features [M, C] of uint8 faces [M, 3, R, R], on the CPU."""
+def embed_faces(faces: Tensor, feature_net: FeatureNet, device: torch.device | str = "cpu") -> Tensor:
+    """Embed uint8 faces [M, 3, R, R]: [M, C], on the CPU."""
     with torch.no_grad():
-        return torch.cat([judge.embedding(to_range(f, device)).cpu() for f in faces.split(128)])
+        return torch.cat([feature_net.embedding(dequantize(f.to(device))).cpu() for f in faces.split(128)])
 
 
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8, clamped and rounded as in a file."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def sample_images(generator, count: int, psi: float = 1.0, dtype: torch.dtype | None = None, seed: int = 0) -> Tensor:
-    """`count` generated images, uint8 [count, 3, R, R], on the CPU, with the stored noise."""
+def sample_images(
+    generator: Generator, count: int, psi: float = 1.0, dtype: torch.dtype | None = None, seed: int = 0
+) -> Tensor:
+    """Generate `count` images with the stored noise, uint8 [count, 3, R, R], on the CPU."""
     found = []
     with torch.no_grad():
         for z in generator.sample_z(count, seed).split(64):
-            found.append(to_bytes(generator.synthesis(generator.mapping(z, psi), dtype=dtype)).cpu())
+            found.append(quantize(generator.synthesis(generator.mapping(z, psi), dtype=dtype)).cpu())
     return torch.cat(found)
 
 
 def compare(real: Tensor, fake: Tensor) -> dict[str, float]:
-    """{"frechet", "precision", "recall"} of features [M, C] of generated images against those of the real ones."""
+    """Frechet distance, precision and recall of features [M, C]: {"frechet", "precision", "recall"}."""
     precision, recall = precision_recall(real, fake[: len(real)])
     return {
         "frechet": round(frechet_distance(real.numpy(), fake.numpy()), 1),
@@ -81,25 +78,45 @@ def compare(real: Tensor, fake: Tensor) -> dict[str, float]:
     }
 
 
-def evaluate(generator, faces: Tensor, judge, samples: int, psi: float = 1.0, dtype=None) -> dict[str, float]:
-    """`compare` of `samples` generated images with the training faces, uint8 [M, 3, R, R]."""
+def evaluate(
+    generator: Generator,
+    real: Tensor,
+    feature_net: FeatureNet,
+    samples: int,
+    psi: float = 1.0,
+    dtype: torch.dtype | None = None,
+) -> dict[str, float]:
+    """`compare` `samples` generated images with the training faces, given as features [M, C]."""
     fake = sample_images(generator, samples, psi, dtype)
-    return compare(embed_faces(faces, judge, generator.device), embed_faces(fake, judge, generator.device))
+    return compare(real, embed_faces(fake, feature_net, generator.device))
 
 
 def blurred(faces: Tensor, sigma: float) -> Tensor:
-    """Faces (uint8) behind a Gaussian blur of `sigma` px: what the Frechet distance of a known fault is."""
-    size = 2 * round(4 * sigma) + 1
-    return torch.cat([to_bytes(gaussian_blur(to_range(f), size, sigma)) for f in faces.split(128)])
+    """Blur uint8 faces by a Gaussian of `sigma` px: a known fault, as a scale for the Frechet distance."""
+    radius = round(4 * sigma)
+    return torch.cat([quantize(gaussian_blur(dequantize(f), sigma, radius)) for f in faces.split(128)])
 
 
 def path_length(
-    generator, features, count: int = 1000, space: str = "w", epsilon: float = 1e-3, seed: int = 0
+    generator: Generator,
+    feature_net: FeatureNet,
+    count: int = 1000,
+    space: str = "w",
+    epsilon: float = 1e-3,
+    seed: int = 0,
 ) -> float:
-    """Perceptual path length: how far the image moves, d(G(t), G(t + epsilon)) / epsilon^2, on random paths.
+    """Perceptual path length: mean of d(G(t), G(t + epsilon)) / epsilon^2 on random paths (StyleGAN, 4.1).
 
-    Straight lines in "w", great circles in "z", t uniform along them; d is the `feature_distance` of two images; the
-    mean without the lowest and the highest hundredth, as in the paper.
+    Args:
+        generator: The generator.
+        feature_net: d is its `feature_distance` of the two images.
+        count: Number of paths.
+        space: "w" (straight lines) or "z" (great circles).
+        epsilon: Step along the path; t is uniform in 0..1.
+        seed: Of paths and t.
+
+    Returns:
+        The mean without the lowest and the highest hundredth.
     """
     rng = torch.Generator().manual_seed(seed)
     z = torch.randn(2, count, generator.z_dim, generator=rng).to(generator.w_mean)
@@ -114,7 +131,7 @@ def path_length(
             else:
                 steps = [generator.mapping(slerp(a, b, s)) for s in (at, at + epsilon)]
             images = generator.synthesis(torch.cat(steps))
-            here, there = _flat(features(images)).chunk(2)  # each [n, D]
+            here, there = _flat(feature_net(images)).chunk(2)  # each [n, D]
             found.append((here - there).square().sum(dim=1).cpu() / epsilon**2)
     lengths = torch.cat(found)
     low, high = lengths.quantile(0.01), lengths.quantile(0.99)
@@ -122,29 +139,32 @@ def path_length(
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """The point at t [N, 1] of the great circle from a to b [N, C], both brought to length 1."""
+    """Spherical interpolation at t [N, 1] between a and b [N, C], both scaled to length 1."""
     a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
     aside = F.normalize(b - (a * b).sum(dim=1, keepdim=True) * a, dim=1)
     angle = t * (a * b).sum(dim=1, keepdim=True).clamp(-1, 1).acos()
     return a * angle.cos() + aside * angle.sin()
 
 
-def nearest_faces(images: Tensor, faces: Tensor, features, k: int = 3, device="cpu") -> tuple[Tensor, Tensor]:
-    """The k nearest of uint8 faces [M, 3, R, R], plain or mirrored, to uint8 images [N, 3, R, R].
+def nearest_faces(
+    images: Tensor, faces: Tensor, feature_net: FeatureNet, k: int = 3, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """Find the k nearest of uint8 faces [M, 3, R, R], plain or mirrored, to uint8 images [N, 3, R, R].
 
-    Returns (distances [N, k], rows [N, k]) by `feature_distance`, nearest first.
+    Returns:
+        (distances [N, k], rows [N, k]) by `feature_distance`, nearest first.
     """
     with torch.no_grad():
-        ours = _flat(features(to_range(images, device))).cpu()  # [N, D]
+        ours = _flat(feature_net(dequantize(images.to(device)))).cpu()  # [N, D]
         found = []
         for some in faces.split(64):
-            both = [_flat(features(to_range(f, device))).cpu() for f in (some, some.flip(3))]  # each [m, D]
+            both = [_flat(feature_net(dequantize(f.to(device)))).cpu() for f in (some, some.flip(3))]  # each [m, D]
             found.append(torch.cdist(ours, torch.stack(both)).square().amin(dim=0))  # [N, m]
     distances, rows = torch.cat(found, dim=1).topk(k, dim=1, largest=False)
     return distances, rows
 
 
 def _flat(taps: list[Tensor]) -> Tensor:
-    """Feature maps as one vector for each image: squared distances of two are their `feature_distance`."""
+    """Flatten feature maps to one vector for each image, whose squared distances are `feature_distance`."""
     parts = [F.normalize(x.float(), dim=1).flatten(1) / (x[0, 0].numel() * len(taps)) ** 0.5 for x in taps]
     return torch.cat(parts, dim=1)

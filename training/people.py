@@ -1,31 +1,41 @@
-"""Embed the people of lesson 5: `python -m training.people --photos FOLDER --out data/london-64.safetensors`.
+"""Embed the people of lesson 5: `python -m training people --photos FOLDER --out data/london-64.safetensors`.
 
 FOLDER holds NAME-neutral.jpg and NAME-smiling.jpg of each person, aligned. Run it again when the generator changes.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from i2s.course.people import ATTRIBUTION, People, save_people
+from i2s.course.lesson05 import ATTRIBUTION, People, save_people
 from i2s.embedding import embed
-from i2s.errors import I2SError, ImageError
+from i2s.errors import ImageError
 from i2s.generators import load_generator
+from i2s.generators.base import Generator
 from i2s.images import load_photos
 
 
 def embed_people(
     folder: Path,
-    generator,
+    generator: Generator,
     limit: int | None = None,
     steps: int = 120,
     learning_rate: float = 0.03,
     p_norm_weight: float = 0.02,
     progress: bool = True,
 ) -> People:
-    """The first `limit` people of the folder: neutral from the mean latent, smiling from neutral's code. ImageError.
+    """Embed people: neutral from the mean latent, smiling from the neutral code.
 
-    p_norm_weight: keeps the codes where those of random faces are (II2S), so that a difference can be given to others.
+    Args:
+        folder: Of the photos.
+        generator: The generator.
+        limit: Number of people, the first by name (None: all).
+        steps: Of each embedding.
+        learning_rate: Of each embedding.
+        p_norm_weight: Keeps the codes where those of random faces are (II2S), so that a difference suits others too.
+        progress: Show a progress bar.
+
+    Raises:
+        ImageError: The folder holds no such photos.
     """
     names = sorted(p.name.removesuffix("-neutral.jpg") for p in folder.glob("*-neutral.jpg"))[:limit]
     if not names:
@@ -36,32 +46,26 @@ def embed_people(
     )
     options = {"steps": steps, "learning_rate": learning_rate, "p_norm_weight": p_norm_weight, "progress": progress}
     neutral = embed(neutral, generator, **options).w_plus
-    # from the person's neutral code: W+ has many codes for one picture, and only what changed should differ
+    # From the neutral code: W+ has many codes for one image, and only the expression should differ
     smiling = embed(smiling, generator, start=neutral, **options).w_plus
     return People([f"person {k + 1}" for k in range(len(names))], neutral, smiling, ATTRIBUTION)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.people", description=__doc__.split(":")[0] + ".")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     parser.add_argument("--photos", type=Path, required=True, help="folder of aligned photos")
     parser.add_argument("--out", type=Path, required=True, help="file to write (.safetensors)")
-    parser.add_argument("--generator", default=None, help="name or file (default: the shipped one)")
-    parser.add_argument("--people", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=120)
-    parser.add_argument("--learning-rate", type=float, default=0.03)
+    parser.add_argument("--generator", help="name or file (default: the shipped one)")
+    parser.add_argument("--people", type=int, default=8, help="number of people (default 8)")
+    parser.add_argument("--steps", type=int, default=120, help="of each embedding (default 120)")
+    parser.add_argument("--learning-rate", type=float, default=0.03, help="of each embedding (default 0.03)")
     parser.add_argument("--p-norm-weight", type=float, default=0.02, help="keeps codes near those of random faces")
-    options = parser.parse_args(arguments)
-    try:
-        generator = load_generator(options.generator) if options.generator else load_generator()
-        settings = options.people, options.steps, options.learning_rate, options.p_norm_weight
-        people = embed_people(options.photos, generator, *settings)
-        print(save_people(people, generator, options.out))
-    except I2SError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+
+
+def run(options: argparse.Namespace) -> int:
+    """Embed the people; the exit code."""
+    generator = load_generator(options.generator) if options.generator else load_generator()
+    settings = options.people, options.steps, options.learning_rate, options.p_norm_weight
+    people = embed_people(options.photos, generator, *settings)
+    print(save_people(people, generator, options.out))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

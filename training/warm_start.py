@@ -1,10 +1,12 @@
-"""Phase 2 of a CPU run: the mapping network learns where the encoder put the faces.
+"""Warm start: fit the mapping network to the codes that an encoder gives the faces.
 
-After the auto-encoder's phase, W is full of real faces, but a random z lands nowhere near them. First the mapping
-network is set by hand to the linear map that sends N(0, I) to the Gaussian with the codes' mean and covariance; then
-it learns the rest from samples. Both happen in the plane before the last leaky ReLU (the P space of Zhu et al. 2020),
-where the codes are closest to a Gaussian.
+After auto-encoding, W holds real faces, but a random z lands nowhere near them. First the mapping network is set to
+the linear map that sends N(0, I) to the Gaussian with the codes' mean and covariance; then it learns the rest from
+samples. Both happen before the last leaky ReLU, in P space (Zhu et al. 2020), where the codes are closest to a
+Gaussian.
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,59 +14,85 @@ from torch import Tensor
 
 from i2s.generators import layers
 from i2s.generators.stylegan2 import MappingNetwork
+from i2s.latents import to_p
+
+BATCH = 512
 
 
 def before_activation(w: Tensor) -> Tensor:
-    """Undo the last leaky ReLU: x of w = sqrt(2) leaky_relu(x)."""
-    return torch.where(w < 0, w / layers.LRELU_SLOPE, w) / layers.LRELU_GAIN
+    """Invert the last activation: x of w = sqrt(2) leaky_relu(x)."""
+    return to_p(w) / layers.LRELU_GAIN
 
 
-def fit_mapping(mapping: MappingNetwork, codes: Tensor, steps: int, rng: torch.Generator, report=print) -> None:
-    """Give mapping(z), z ~ N(0, I), the distribution of `codes` [M, w_dim]; changes the network in place."""
-    codes = before_activation(codes)
-    mean = codes.mean(0)
+def whitening(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [C] and matrix [C, C] that whiten codes [M, C]: (codes - mean) @ matrix has variance 1 along each axis.
+
+    Directions with less than 0.003 of the largest variance stay smaller, since what is there is noise.
+    """
+    mean, values, vectors = _principal_components(codes)
+    matrix = vectors / (values + 0.003 * values.max()).sqrt()
+    return mean.to(codes), matrix.to(codes)
+
+
+def _principal_components(codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [C], variances [C] and directions (columns of [C, C]) of codes [M, C], in float64."""
+    codes = codes.double()
     values, vectors = torch.linalg.eigh(torch.cov(codes.T))
-    values = values.clamp_min(0)
-    set_linear(mapping, mean, (vectors * values.sqrt()).T, rng)
-    whiten = vectors / (values + 0.003 * values.max()).sqrt()
-    whitened = (codes - mean) @ whiten  # every direction of the codes counts
+    return codes.mean(0), values.clamp_min(0), vectors
+
+
+def sliced_distance(a: Tensor, b: Tensor, directions: Tensor) -> Tensor:
+    """Squared sliced Wasserstein distance: mean squared gap of the sorted projections (Bonneel et al. 2015).
+
+    Zero only if the two samples look alike from every direction; unlike distances between points it does not fade in
+    many dimensions.
+
+    Args:
+        a: Sample [N, C].
+        b: Sample [N, C].
+        directions: Unit vectors [C, D].
+    """
+    return ((a @ directions).sort(dim=0).values - (b @ directions).sort(dim=0).values).square().mean()
+
+
+def fit_mapping(
+    mapping: MappingNetwork,
+    codes: Tensor,
+    steps: int,
+    rng: torch.Generator,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Fit mapping(z), z ~ N(0, I), to the distribution of codes [M, w_dim], in place."""
+    codes = before_activation(codes)
+    mean, values, vectors = _principal_components(codes)
+    set_linear(mapping, mean.to(codes), (vectors * values.sqrt()).T.to(codes), rng)
+
+    # Learn from samples; whitened, so that every direction of the codes counts
+    mean, matrix = whitening(codes)
+    whitened = (codes - mean) @ matrix
     axes = torch.eye(codes.shape[1], device=codes.device)
     adam = torch.optim.Adam(mapping.parameters(), lr=0.02, betas=(0.9, 0.99))
-    normal = lambda *shape: torch.randn(shape, generator=rng, device=codes.device)  # noqa: E731
     for step in range(steps):
         adam.param_groups[0]["lr"] = 0.02 * (1 - step / steps)
-        rows = torch.randint(len(codes), (512,), generator=rng, device=codes.device)
-        made = (before_activation(mapping.to_w(normal(512, mapping.z_dim))) - mean) @ whiten
-        directions = torch.cat([axes, F.normalize(normal(*axes.shape), dim=0)], dim=1)
-        loss = sliced_distance(made, whitened[rows], directions)
+        rows = torch.randint(len(codes), (BATCH,), generator=rng, device=codes.device)
+        z = torch.randn(BATCH, mapping.z_dim, generator=rng, device=codes.device)
+        made = (before_activation(mapping.to_w(z)) - mean) @ matrix
+        random = torch.randn(axes.shape, generator=rng, device=codes.device)
+        loss = sliced_distance(made, whitened[rows], torch.cat([axes, F.normalize(random, dim=0)], dim=1))
         adam.zero_grad(set_to_none=True)
         loss.backward()
         adam.step()
         if step % 250 == 0:
             report(f"mapping {step}/{steps}: sliced distance {loss.item():.4f}")
+    adam.zero_grad(set_to_none=True)
 
 
-@torch.no_grad()
-def widen(mapping: MappingNetwork, spread: float, count: int = 20_000, seed: int = 4) -> None:
-    """Draw the codes of random z `spread` times as far from their mean, before the last leaky ReLU; in place.
-
-    1 changes nothing. A little above 1 makes up for what a fitted mapping network loses at the edges of the codes.
-    """
-    last = mapping.layers[-1]
-    z = torch.randn(count, mapping.z_dim, generator=torch.Generator().manual_seed(seed)).to(last.weight.device)
-    mean = before_activation(mapping.to_w(z)).mean(0)
-    last.weight.mul_(spread)
-    last.bias.mul_(spread).add_((1 - spread) * mean / last.lr_mul)
-
-
-def set_linear(
-    mapping: MappingNetwork, mean: Tensor, root: Tensor, rng: torch.Generator, shift: float = 2.0
-) -> None:
-    """Set the layers so that mapping(z) = activation(mean + z @ root), but for |z| beyond `shift`.
+def set_linear(mapping: MappingNetwork, mean: Tensor, root: Tensor, rng: torch.Generator, shift: float = 2.0) -> None:
+    """Set the layers so that mapping(z) = activation(mean + z @ root), except for |z| beyond `shift`.
 
     The first layer adds `shift`, so that nearly all values are on the linear side of the leaky ReLUs; the layers
-    between pass on, with a little noise on the weights that leaves room to bend; the last is the linear map that
-    makes of what arrives, noise and all, the best approximation of mean + z @ root.
+    between pass on, with a little noise on the weights that leaves room to bend; the last is the least-squares
+    approximation of mean + z @ root from what arrives.
     """
     *body, last = mapping.layers
     with torch.no_grad():
@@ -73,26 +101,30 @@ def set_linear(
             noise = torch.randn(size, size, generator=rng, device=rng.device)
             weight = torch.eye(size, device=rng.device) + 0.1 * noise / size**0.5
             bias = torch.full([size], shift if number == 0 else 0.0)
-            _set(layer, weight / layers.LRELU_GAIN, bias / layers.LRELU_GAIN)
+            _set_effective(layer, weight / layers.LRELU_GAIN, bias / layers.LRELU_GAIN)
         z = layers.normalize_2nd_moment(torch.randn(8192, mapping.z_dim, generator=rng, device=rng.device))
         x = z
         for layer in body:
             x = layers.leaky_relu(layer(x))
         target = z @ root
         matrix = torch.linalg.lstsq(x - x.mean(0), target - target.mean(0)).solution  # [w_dim, w_dim]
-        _set(last, matrix.T, mean + target.mean(0) - x.mean(0) @ matrix)
+        _set_effective(last, matrix.T, mean + target.mean(0) - x.mean(0) @ matrix)
 
 
-def _set(layer: layers.EqualizedLinear, weight: Tensor, bias: Tensor) -> None:
+def _set_effective(layer: layers.EqualizedLinear, weight: Tensor, bias: Tensor) -> None:
     """Store the effective weight and bias of an equalised layer."""
     layer.weight.copy_(weight / layer.weight_gain)
     layer.bias.copy_(bias / layer.lr_mul)
 
 
-def sliced_distance(a: Tensor, b: Tensor, directions: Tensor) -> Tensor:
-    """Sliced Wasserstein distance, squared: mean squared gap of the sorted projections (Bonneel et al. 2015).
+@torch.no_grad()
+def scale_latent_std(mapping: MappingNetwork, factor: float, count: int = 20_000, seed: int = 4) -> None:
+    """Scale the standard deviation of random codes before the last activation, about their mean, in place.
 
-    a, b [N, C]; directions [C, D] of length 1. Zero just when the two samples look alike from every direction; unlike
-    distances between points it does not fade in many dimensions.
+    A little above 1 makes up for what a fitted mapping network loses at the edges of the codes.
     """
-    return ((a @ directions).sort(dim=0).values - (b @ directions).sort(dim=0).values).square().mean()
+    last = mapping.layers[-1]
+    z = torch.randn(count, mapping.z_dim, generator=torch.Generator().manual_seed(seed)).to(last.weight.device)
+    mean = before_activation(mapping.to_w(z)).mean(0)
+    last.weight.mul_(factor)
+    last.bias.mul_(factor).add_((1 - factor) * mean / last.lr_mul)

@@ -1,14 +1,42 @@
-"""What the notebooks share: set-up, pictures and plots in one style, and the explorers."""
+"""The course: setup of a lesson, figures, explorers, and for each lesson its helpers and exercise checks.
 
-from i2s.course.anatomy import adain_layer, enlarged, feature_maps, layers_at_work, stages
+setup.py        device, generator and perceptual network of a lesson
+figures.py      images and plots in one style, with alternative texts
+explorers.py    widgets: a morph, a crossover, an embedding while it runs
+checks.py       helpers of the exercise checks
+lesson01.py     anatomy of StyleGAN: forward hooks, what each row of a code changes
+lesson02.py     Z, W and W+
+lesson03.py     loss design: distortions, feature inversion, LPIPS
+lesson04.py     optimization: a face moved in its photo, four faulty runs
+lesson05.py     editing: the people of the London Set
+"""
+
 from i2s.course.explorers import CrossoverExplorer, EmbedWatcher, MorphExplorer
 from i2s.course.figures import bars, plot, plot_history, plot_spread, show, show_maps
-from i2s.course.originals import fetch_original
-from i2s.course.people import People, load_people
+from i2s.course.lesson01 import adain_layer, enlarge, feature_maps, layer_effects, layer_groups, stages, trace_layers
+from i2s.course.lesson05 import People, fetch_photo, load_people
 from i2s.course.setup import Lab, setup
 
 __all__ = [
-    "CrossoverExplorer", "EmbedWatcher", "Lab", "MorphExplorer", "People",
-    "adain_layer", "bars", "enlarged", "feature_maps", "fetch_original", "layers_at_work", "load_people",
-    "plot", "plot_history", "plot_spread", "setup", "show", "show_maps", "stages",
-]  # fmt: skip
+    "CrossoverExplorer",
+    "EmbedWatcher",
+    "Lab",
+    "MorphExplorer",
+    "People",
+    "adain_layer",
+    "bars",
+    "enlarge",
+    "feature_maps",
+    "fetch_photo",
+    "layer_effects",
+    "layer_groups",
+    "load_people",
+    "plot",
+    "plot_history",
+    "plot_spread",
+    "setup",
+    "show",
+    "show_maps",
+    "stages",
+    "trace_layers",
+]

@@ -1,67 +1,89 @@
-"""Pictures and plots in one style: colours that colour-blind readers can tell apart, on a clear ground."""
+"""Images and plots in one style, with alternative texts, in colours that colour-blind readers can tell apart."""
 
 import io
 from base64 import b64encode
 from html import escape
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from i2s.embedding.result import EmbedResult
 from i2s.errors import SettingsError
-from i2s.images import contact_sheet
+from i2s.figures import contact_sheet
+
+if TYPE_CHECKING:  # matplotlib is imported when the first plot is made
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, chosen to be told apart with any kind of colour vision
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DPI = 110
 
 
-class Sheet:
-    """A picture that a notebook shows as `<img alt="...">`, once, in one format.
+class NotebookImage:
+    """An image that a notebook shows as `<img alt="...">`, once, in one format.
 
     As HTML, since viewers of notebooks (JupyterLab, VS Code, nbconvert's pages) show an `image/png` output without its
-    text, and since PIL's own display stores a PNG and a JPEG of each picture.
-    picture: PIL. format: "JPEG" for faces (a tenth of the size), "PNG" for plots (sharp lines). alt: what is to be
-    seen, for who cannot see it; a picture without it is refused. SettingsError.
+    alternative text, and since PIL's own display stores a PNG and a JPEG of each image.
+
+    Args:
+        image: The image.
+        format: "JPEG" for faces (a tenth of the size), "PNG" for plots (sharp lines).
+        alt: Alternative text, required.
+
+    Raises:
+        SettingsError: There is no alternative text.
     """
 
-    def __init__(self, picture: Image.Image, format: str = "JPEG", alt: str = ""):
+    def __init__(self, image: Image.Image, format: str = "JPEG", alt: str = "") -> None:
         if not alt.strip():
-            raise SettingsError("A picture needs a text for who cannot see it: give alt='...', what is to be seen.")
-        self.picture, self.format, self.alt = picture, format, alt
+            raise SettingsError("An image needs an alternative text: give alt='...', what is to be seen.")
+        self.image = image
+        self.format = format
+        self.alt = alt
 
     def __repr__(self) -> str:
-        return f"<picture, {self.picture.width} x {self.picture.height} px>"
+        return f"<image, {self.image.width} x {self.image.height} px>"
 
     def _repr_html_(self) -> str:
-        data = b64encode(encoded(self.picture, self.format)).decode()
+        data = b64encode(encode_image(self.image, self.format)).decode()
         return f'<img alt="{escape(self.alt)}" src="data:image/{self.format.lower()};base64,{data}">'
 
 
-def encoded(picture: Image.Image, format: str = "JPEG") -> bytes:
-    """A PIL picture as the bytes of a JPEG or PNG file."""
+def encode_image(image: Image.Image, format: str = "JPEG") -> bytes:
+    """Encode an image as a JPEG file, or as a PNG file with a palette of 64 colours."""
     buffer = io.BytesIO()
-    picture = picture.convert("RGB")
+    image = image.convert("RGB")
     if format == "JPEG":
-        picture.save(buffer, format, quality=90, subsampling=0)
+        image.save(buffer, format, quality=90, subsampling=0)
     else:  # a plot needs few colours; a palette makes its file a third as large
-        picture.quantize(64, dither=Image.Dither.NONE).save(buffer, format, optimize=True)
+        image.quantize(64, dither=Image.Dither.NONE).save(buffer, format, optimize=True)
     return buffer.getvalue()
 
 
 def show(
     images: Tensor | list, labels: list[str] | None = None, columns: int = 8, size: int = 128, alt: str = ""
-) -> Sheet:
-    """Images [N, 3, H, W] in [-1, 1] as one sheet, which a notebook displays; each `size` px wide.
+) -> NotebookImage:
+    """Arrange images in a contact sheet, which a notebook displays.
 
-    alt: text for who cannot see it; made of the labels unless given.
+    Args:
+        images: [N, 3, H, W] in [-1, 1], or a list of [3, H, W].
+        labels: A line under each image.
+        columns: Images in a row, at most.
+        size: Width of each image, px.
+        alt: Alternative text; made of the labels unless given.
     """
-    number = f"{len(images)} picture{'s' if len(images) > 1 else ''}"
+    number = f"{len(images)} image{'s' if len(images) > 1 else ''}"
     alt = alt or ": ".join([number, *([", ".join(map(str, labels))] if labels else [])])
-    return Sheet(contact_sheet(images, columns=min(columns, len(images)), labels=labels, size=size), alt=alt)
+    return NotebookImage(contact_sheet(images, columns=min(columns, len(images)), labels=labels, size=size), alt=alt)
 
 
-def show_maps(maps: Tensor, labels: list[str] | None = None, columns: int = 8, size: int = 128, alt: str = "") -> Sheet:
-    """Feature maps [C, H, W] as grey pictures, each from its own smallest value (black) to its largest (white)."""
+def show_maps(
+    maps: Tensor, labels: list[str] | None = None, columns: int = 8, size: int = 128, alt: str = ""
+) -> NotebookImage:
+    """Show feature maps [C, H, W] in grey, each scaled from its minimum (black) to its maximum (white)."""
     low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
     grey = (maps - low) / (high - low).clamp_min(1e-8) * 2 - 1
     return show(grey[:, None].expand(-1, 3, -1, -1).cpu(), labels, columns, size, alt or f"{len(maps)} feature maps")
@@ -76,35 +98,38 @@ def plot(
     marker: str | None = None,
     styles: tuple[str, ...] = (),
     alt: str = "",
-) -> Sheet:
-    """Curves {label: values} or {label: (x, values)}, a colour each, as a plot that a notebook shows.
+) -> NotebookImage:
+    """Plot curves, one colour each.
 
-    styles: Matplotlib's line styles, one for each curve ("-", "--", ":"), so that curves that coincide are both seen.
+    Args:
+        curves: {label: y} or {label: (x, y)}.
+        xlabel: Name of the x-axis.
+        ylabel: Name of the y-axis.
+        log: Logarithmic y-axis.
+        size: Width and height in inches (110 px each).
+        marker: Matplotlib's marker of the points.
+        styles: Matplotlib's line style of each curve ("-", "--", ":"), so that curves that coincide are both seen.
+        alt: Alternative text; made of the labels unless given.
     """
-    figure, axes = _axes(size)
+    figure, axes = new_axes(size)
+    if not styles:  # with more curves than colours, the styles tell those of one colour apart
+        styles = [("-", "--", "-.", ":")[k // len(COLOURS) % 4] for k in range(len(curves))]
     for k, (label, values) in enumerate(curves.items()):
         x, y = values if isinstance(values, tuple) else (range(len(values)), values)
-        style = (
-            styles[k]
-            if styles
-            else ("-", "--", "-.", ":")[k // len(COLOURS) % 4]
-            if len(curves) > len(COLOURS)
-            else "-"
-        )
-        axes.plot(x, y, style, color=COLOURS[k % len(COLOURS)], label=label, linewidth=1.8, marker=marker)
+        axes.plot(x, y, styles[k], color=COLOURS[k % len(COLOURS)], label=label, linewidth=1.8, marker=marker)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if log:
-        _logarithmic(axes)
-    # many curves leave no place for a legend among them
+        set_log_scale(axes)
+    # Many curves leave no room for a legend among them
     axes.legend(frameon=False, **({"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(curves) > 4 else {}))
-    return _drawn(figure, alt or f"{ylabel} against {xlabel}: {', '.join(map(str, curves))}")
+    return NotebookImage(rasterize(figure), "PNG", alt or f"{ylabel} against {xlabel}: {', '.join(map(str, curves))}")
 
 
 def plot_spread(
     groups: dict, xlabel: str, ylabel: str, log: bool = False, size: tuple[float, float] = (6.4, 3.4), alt: str = ""
-) -> Sheet:
-    """Several runs of a kind as one curve, {label: values [runs, steps]}: median and band from lowest to highest."""
-    figure, axes = _axes(size)
+) -> NotebookImage:
+    """Plot groups of runs, {label: values [runs, steps]}: the median, and a band from minimum to maximum."""
+    figure, axes = new_axes(size)
     for k, (label, values) in enumerate(groups.items()):
         values = torch.as_tensor(values)
         x, colour = range(values.shape[1]), COLOURS[k % len(COLOURS)]
@@ -112,52 +137,62 @@ def plot_spread(
         axes.fill_between(x, values.amin(dim=0), values.amax(dim=0), color=colour, alpha=0.2, linewidth=0)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if log:
-        _logarithmic(axes)
+        set_log_scale(axes)
     axes.legend(frameon=False)
-    return _drawn(figure, alt or f"{ylabel} against {xlabel}, median and range: {', '.join(map(str, groups))}")
+    alt = alt or f"{ylabel} against {xlabel}, median and range: {', '.join(map(str, groups))}"
+    return NotebookImage(rasterize(figure), "PNG", alt)
 
 
 def bars(
     values: dict[str, float], ylabel: str, size: tuple[float, float] = (6.4, 3.0), alt: str = "", xlabel: str = ""
-) -> Sheet:
-    """One bar for each of {label: value}, with its number on top."""
-    figure, axes = _axes(size)
+) -> NotebookImage:
+    """Plot one bar for each of {label: value}, with its value on top."""
+    figure, axes = new_axes(size)
     drawn = axes.bar(list(values), list(values.values()), color=COLOURS[0], width=0.6)
     axes.bar_label(drawn, fmt="%.3g", padding=2)
     axes.margins(y=0.12)  # room for the numbers
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    return _drawn(figure, alt or f"{ylabel}: " + ", ".join(f"{name} {value:.3g}" for name, value in values.items()))
+    alt = alt or f"{ylabel}: " + ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+    return NotebookImage(rasterize(figure), "PNG", alt)
 
 
 def plot_history(
-    results: dict, terms: list[str] | None = None, size: tuple[float, float] = (6.4, 3.4), alt: str = ""
-) -> Sheet:
-    """Loss against step, logarithmic, a curve for each result of {label: EmbedResult}.
+    results: dict[str, EmbedResult],
+    terms: list[str] | None = None,
+    size: tuple[float, float] = (6.4, 3.4),
+    alt: str = "",
+) -> NotebookImage:
+    """Plot loss against step, logarithmic, a curve for each result: the median over its photos.
 
-    terms: which terms are summed (None: all, the loss itself). The curve is the median over the photos of a result.
+    Args:
+        results: {label: result}.
+        terms: Terms of the loss that are summed; None: all.
+        size: Width and height in inches.
+        alt: Alternative text; made of the labels unless given.
     """
     sums = {label: sum(result.history[t] for t in (terms or result.history)) for label, result in results.items()}
     curves = {label: torch.median(values, dim=1).values for label, values in sums.items()}  # [steps + 1] each
     return plot(curves, "step", "loss", log=True, size=size, alt=alt)
 
 
-def _logarithmic(axes) -> None:
-    """The upright axis logarithmic, with plain numbers beside it: 0.6, and not 6 x 10^-1."""
+def set_log_scale(axes: "Axes") -> None:
+    """Make the y-axis logarithmic, with plain numbers: 0.6, not 6 x 10^-1."""
     from matplotlib.ticker import LogFormatter
 
-    class Plain(LogFormatter):
-        def __call__(self, x, pos=None):
+    class PlainFormatter(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
             return f"{x:g}" if super().__call__(x, pos) else ""
 
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(Plain())
-    axes.yaxis.set_minor_formatter(Plain(minor_thresholds=(1, 0.4)))
+    axes.yaxis.set_major_formatter(PlainFormatter())
+    axes.yaxis.set_minor_formatter(PlainFormatter(minor_thresholds=(1, 0.4)))
 
 
-def _axes(size: tuple[float, float]):
+def new_axes(size: tuple[float, float]) -> tuple["Figure", "Axes"]:
+    """Create a figure of that size in inches, and its axes, in the course's style."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.grid(alpha=0.3, which="both", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -165,7 +200,8 @@ def _axes(size: tuple[float, float]):
     return figure, axes
 
 
-def _drawn(figure, alt: str) -> Sheet:
+def rasterize(figure: "Figure") -> Image.Image:
+    """Draw a figure as an image."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return Sheet(Image.open(buffer), "PNG", alt)
+    return Image.open(buffer)

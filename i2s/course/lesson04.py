@@ -1,11 +1,169 @@
-"""Lesson 4: the optimisation, written by the learner, and what goes wrong in it."""
+"""Lesson 4, optimization: a face moved in its photo, four faulty runs to diagnose (spoilers below), and the checks."""
 
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 
-from i2s.course.checks import close, expect, expect_choice, expect_sentences, expect_tensor, mentions, passed
+from i2s.course.checks import (
+    close,
+    expect,
+    expect_choice,
+    expect_no_mistake,
+    expect_sentences,
+    expect_tensor,
+    mentions,
+    passed,
+)
+from i2s.embedding.simple import embed_simple
+from i2s.errors import ImageError, SettingsError
+from i2s.generators.base import Generator
+from i2s.images import read_image
+from i2s.losses import ImageLoss
+from i2s.losses.base import FeatureNet
+
+# --- helpers: a face moved in its photo -----------------------------------------------------------------------------
 
 
-def check_initial_code(initial_code, generator) -> None:
+def transform_face(
+    image: object,
+    box: tuple[int, int, int],
+    right: float = 0.0,
+    down: float = 0.0,
+    degrees: float = 0.0,
+    scale: float = 1.0,
+) -> Image.Image:
+    """Crop a square in which the face is shifted, rotated or scaled; the border is reflected, not black.
+
+    Args:
+        image: Anything that `i2s.read_image` reads.
+        box: (left, top, side) of the aligned crop, in px of the image.
+        right: Shift to the right, as a fraction of the side.
+        down: Shift downwards, as a fraction of the side.
+        degrees: Rotation, anticlockwise.
+        scale: Magnification, above 0; 2 draws the face twice as large.
+
+    Returns:
+        A crop of side x side px.
+
+    Raises:
+        ImageError: The scale is not above 0, or the image cannot be read.
+    """
+    if not scale > 0:
+        raise ImageError(f"scale is {scale}, but must be above 0: 2 draws the face twice as large.")
+    left, top, side = box
+    pixels = np.asarray(read_image(image))
+    margin = 2 * side
+    padded = Image.fromarray(np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect"))
+    # Rotate about the centre of the face
+    x = left + side / 2 + margin
+    y = top + side / 2 + margin
+    if degrees:
+        padded = padded.rotate(degrees, Image.Resampling.BICUBIC, center=(x, y))
+    # Crop: the frame moves against the face
+    half = side / 2 / scale
+    x -= right * side / scale
+    y -= down * side / scale
+    return padded.resize((side, side), Image.Resampling.LANCZOS, box=(x - half, y - half, x + half, y + half))
+
+
+# --- helpers: faulty runs -------------------------------------------------------------------------------------------
+
+FAULTS = {
+    "A": "learning rate 1",  # a hundred times the paper's
+    "B": "gradients are never cleared",
+    "C": "new noise in each forward pass",
+    "D": "W+ under the name of W",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """An embedding of one photo."""
+
+    losses: list[float]  # [steps + 1], before each update and after the last
+    w_plus: Tensor  # code found, [1, num_ws, w_dim]
+    image: Tensor  # its image, [1, 3, R, R]
+    compared_again: list[float]  # losses of that code, generated and compared five more times
+
+
+def broken_run(name: str, photo: Tensor, generator: Generator, perceptual: FeatureNet, steps: int = 100) -> Run:
+    """Embed a photo with learning rate 0.05 and one fault; D claims to optimise W.
+
+    Args:
+        name: "A", "B", "C" or "D".
+        photo: [1, 3, R, R] in [-1, 1].
+        generator: Any generator.
+        perceptual: Network of the loss.
+        steps: Updates.
+
+    Raises:
+        SettingsError: There is no run of that name.
+    """
+    if name not in FAULTS:
+        raise SettingsError(f"There is no run {name!r}: they are {', '.join(FAULTS)}.")
+    if name == "C":
+        generator = FreshNoise(with_noise(generator))
+    loss = ImageLoss(perceptual)
+    gradient_sum = 0.0
+    image = None
+
+    def accumulate(gradient: Tensor) -> Tensor:
+        nonlocal gradient_sum
+        gradient_sum = gradient_sum + gradient
+        return gradient_sum
+
+    def watch(step: int, code: Tensor, images: Tensor, losses: Tensor) -> None:
+        nonlocal image
+        image = images.detach()
+        if name == "B" and step == 0:
+            code.register_hook(accumulate)  # what backward() without zero_grad() gives
+
+    # Run D: the initial code has equal rows, which is W, but the optimiser moves each row by itself, which is W+
+    rate = 1.0 if name == "A" else 0.05
+    code, losses = embed_simple(photo, generator, loss, steps=steps, lr=rate, callback=watch)
+    prepared = loss.prepare(photo)
+    with torch.no_grad():
+        again = [sum(loss(generator.synthesis(code), prepared).values()).item() for _ in range(5)]
+    return Run(losses[:, 0].tolist(), code, image, again)
+
+
+class FreshNoise:
+    """A generator that draws new noise in each forward pass."""
+
+    def __init__(self, generator: Generator, seed: int = 0) -> None:
+        self.generator = generator
+        self.w_mean = generator.w_mean
+        self.num_ws = generator.num_ws
+        self.rng = torch.Generator().manual_seed(seed)
+
+    def synthesis(self, w_plus: Tensor) -> Tensor:
+        """Draw images [N, 3, R, R] of codes [N, num_ws, w_dim], with noise maps of their own."""
+        noise = [torch.randn(n.shape, generator=self.rng).to(n) for n in self.generator.noise_maps()]
+        return self.generator.synthesis(w_plus, noise)
+
+
+def with_noise(generator: Generator, strength: float = 0.1) -> Generator:
+    """Copy a generator, with `strength` for each noise input that has none.
+
+    The course's generator has strength 0 everywhere; NVIDIA's have learned theirs.
+    """
+    noisy = copy.deepcopy(generator)
+    with torch.no_grad():
+        for name, parameter in noisy.named_parameters():
+            if name.endswith("noise_strength") and not parameter.any():
+                parameter.fill_(strength)
+    return noisy.requires_grad_(False)
+
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+
+def check_initial_code(initial_code: Callable[[Generator], Tensor], generator: Generator) -> None:
     """Exercise 4.1: step 1, the mean latent in every row, ready for gradients."""
     before = generator.w_mean.clone()
     answer = initial_code(generator)
@@ -29,8 +187,8 @@ def check_initial_code(initial_code, generator) -> None:
         "the code is a result of other tensors that need gradients (not a leaf), and Adam refuses it: call "
         "requires_grad_(True) last.",
     )
-    memory = lambda tensor: tensor.untyped_storage().data_ptr()  # noqa: E731
-    shared = code.stride(1) == 0 or memory(code) == memory(generator.w_mean)
+    memory, memory_of_mean = (tensor.untyped_storage().data_ptr() for tensor in (code, generator.w_mean))
+    shared = code.stride(1) == 0 or memory == memory_of_mean
     expect(
         not shared,
         "the rows share one memory with each other and with generator.w_mean, so an update would change the "
@@ -39,7 +197,7 @@ def check_initial_code(initial_code, generator) -> None:
     passed("a code of its own for each layer, all at the mean latent, and Adam may change it.")
 
 
-def check_compare(compare, photo, net) -> None:
+def check_compare(compare: Callable[..., Tensor], photo: Tensor, net: FeatureNet) -> None:
     """Exercise 4.2: step 3, the loss of pixels and four feature maps as one number."""
     image = photo.flip(3)
     with torch.no_grad():
@@ -54,33 +212,34 @@ def check_compare(compare, photo, net) -> None:
         answer, "compare(...)", (), low=0, hint="The loss is one number: the mean over all dimensions."
     )
     total = (pixels + sum(taps)).detach()
-    wrong = {
-        "pixels are compared in [-1, 1], which makes their term four times as large: go to [0, 1] first.": 4 * pixels
-        + sum(taps),
+    difference = (image - photo).detach() / 2
+    mistakes = {
+        "pixels are compared in [-1, 1], which makes their term four times as large: go to [0, 1] first.": (
+            4 * pixels + sum(taps)
+        ),
         "these are the pixels alone: add the four feature maps.": pixels,
         "these are the feature maps alone: add the pixels.": sum(taps),
         "only the last feature map was added: add inside of the loop.": pixels + taps[-1],
         "the mean over the four maps was taken: the paper adds them (each lambda is 1).": pixels + sum(taps) / 4,
         "the squares are summed: take their mean, which is the division by N in the formula.": (
-            ((image - photo) / 2).square().sum() + sum(sums)
+            difference.square().sum() + sum(sums)
         ),
         "the maps' squares are summed: take their mean as well, which is the division by N_j.": pixels + sum(sums),
         "the network got the image in [0, 1]: it wants [-1, 1], as it is; only the pixels' term goes to [0, 1].": (
             pixels + sum(light)
         ),
-        "only one of the two pictures went to [0, 1]: both have to.": (
-            ((image + 1) / 2 - photo).square().mean() + sum(taps)
+        "only one of the two images went to [0, 1]: both have to.": (
+            ((image.detach() + 1) / 2 - photo).square().mean() + sum(taps)
         ),
         "a root was taken: the formula has squared norms.": total.sqrt(),
         "absolute differences were taken: the paper squares them.": (
-            ((image - photo) / 2).abs().mean() + sum((a - b).abs().mean() for a, b in zip(ours, theirs))
+            difference.abs().mean() + sum((a - b).abs().mean() for a, b in zip(ours, theirs))
         ),
     }
-    for mistake, number in wrong.items():
-        expect(not close(value, number) or close(value, total), mistake)
+    expect_no_mistake(value, {message: wrong for message, wrong in mistakes.items() if not close(wrong, total)})
     expect(
         close(value, total),
-        f"compare gives {float(value):.4f} for a pair of test pictures, but the paper's loss is {float(total):.4f}: "
+        f"compare gives {float(value):.4f} for a pair of test images, but the paper's loss is {float(total):.4f}: "
         "is each of the five terms a mean of squares, and does each count once?",
     )
     expect(
@@ -90,14 +249,14 @@ def check_compare(compare, photo, net) -> None:
     passed("one number, and a way back from it to every pixel.")
 
 
-def check_update(update) -> None:
+def check_update(update: Callable[[torch.optim.Optimizer, Tensor], None]) -> None:
     """Exercise 4.3: step 4; on a problem so small that the numbers are known."""
     code = torch.tensor([4.0], requires_grad=True)
-    optimiser = torch.optim.SGD([code], lr=0.25)  # on c^2 each update takes half of the way: 4, 2, 1
-    update(optimiser, (code**2).sum())
+    optimizer = torch.optim.SGD([code], lr=0.25)  # on c^2 each update takes half of the way: 4, 2, 1
+    update(optimizer, (code**2).sum())
     first = float(code.detach())
     expect(first != 4.0, "the code has not moved: after backward() the optimiser has to step().")
-    update(optimiser, (code**2).sum())
+    update(optimizer, (code**2).sum())
     second = float(code.detach())
     expect(
         (first, second) != (2.0, -1.0),
@@ -113,15 +272,13 @@ def check_update(update) -> None:
     passed("one update follows the newest gradient, and that one alone.")
 
 
-def check_find(find, generator, net) -> None:
-    """Exercise 4.4: all five steps, compared with `i2s.embed` on a picture that the generator drew."""
-    from i2s import embed
-    from i2s.losses import ImageLoss
-
+def check_find(find: Callable[..., tuple[Tensor, list[float]]], generator: Generator, net: FeatureNet) -> None:
+    """Exercise 4.4: all five steps, compared with `embed_simple` on an image of the generator."""
     with torch.no_grad():
         photo = generator.synthesis(generator.mapping(generator.sample_z(1, seed=99))).clamp(-1, 1)
+    image_loss = ImageLoss(net)
     mean = generator.w_mean.clone()
-    reference = embed(photo, generator, steps=5, perceptual=net, progress=False)
+    wanted = embed_simple(photo, generator, image_loss, steps=5)[1][:, 0].tolist()
     answer = find(photo, generator, net, 5)
     expect(isinstance(answer, tuple) and len(answer) == 2, "find should return two things: `return code, losses`.")
     code, losses = answer
@@ -143,32 +300,37 @@ def check_find(find, generator, net) -> None:
         f"there are {len(losses)} losses, but 5 steps need 6: of the start, and of the code after each update.",
     )
     expect(torch.equal(mean, generator.w_mean), "the search has changed generator.w_mean: step 1 needs a clone.")
-    wanted = reference.loss[:, 0].tolist()
     expect(
         close(losses[0], wanted[0]),
         f"the first loss is {losses[0]:.4f}, but the mean latent's is {wanted[0]:.4f}: compare before the first "
         "update.",
     )
     expect(losses[1] != losses[0], "the loss does not change at all: is update called, and with this code's optimiser?")
-    expect(close(losses[1], wanted[1]), "the second loss differs from i2s.embed's: is Adam's learning rate 0.01?")
-    # from here on two sound programs may part by a little: where a gradient is almost 0, rounding decides its sign
+    expect(close(losses[1], wanted[1]), "the second loss differs from the paper's: is Adam's learning rate 0.01?")
+    # From here on two correct programs may differ a little: where a gradient is almost 0, rounding decides its sign.
     expect(
         close(losses, wanted, 1e-2),
         "the first update is right, the next are not: make the optimiser once, before the loop; a new one forgets its "
         "averages.",
     )
     with torch.no_grad():
-        image_loss = ImageLoss(net)
         last = sum(image_loss(generator.synthesis(code), image_loss.prepare(photo)).values()).item()
     expect(
         close(losses[-1], last),
         "the losses are right, but the code is not the one of the last loss: no update after the last comparison.",
     )
-    _check_settings(find, photo, generator, net, losses)
-    passed("your loop and i2s.embed give the same numbers.")
+    expect_settings_used(find, photo, generator, net, losses)
+    passed("your loop gives the same numbers as i2s.embedding.simple, the paper's algorithm.")
 
 
-def _check_settings(find, photo, generator, net, losses) -> None:
+def expect_settings_used(
+    find: Callable[..., tuple[Tensor, list[float]]],
+    photo: Tensor,
+    generator: Generator,
+    net: FeatureNet,
+    losses: list[float],
+) -> None:
+    """Check that other settings of the optimiser give other losses than the default ones."""
     faster = find(photo, generator, net, 1, lr=0.05)[1]
     expect(not close(faster[1], losses[1], 1e-4), "lr=0.05 changes nothing: hand `lr` on to the optimiser.")
     plain = find(photo, generator, net, 1, torch.optim.SGD)[1]
@@ -183,7 +345,7 @@ def _check_settings(find, photo, generator, net, losses) -> None:
     )
 
 
-def check_first_step(prediction) -> None:
+def check_first_step(prediction: str | None) -> None:
     """Exercise 4.5: how far Adam moves each number of the code in its first update."""
     expect_choice(
         prediction,
@@ -198,7 +360,7 @@ def check_first_step(prediction) -> None:
     passed("g / |g| is a sign, so every number moves by the learning rate, whatever the size of its gradient.")
 
 
-def check_ablation(runs) -> None:
+def check_ablation(runs: dict[str, list[float]]) -> None:
     """Exercise 4.6: Adam, Adam without momentum, and plain gradient descent from the same start."""
     names = ("Adam", "no momentum", "plain descent")
     expect(isinstance(runs, dict) and runs, "`runs` is still empty: store the losses of three runs in it.")
@@ -231,8 +393,8 @@ def check_ablation(runs) -> None:
     passed("three runs, one difference each.")
 
 
-# what each run shows, said where a wrong cause is chosen; the causes are listed in the lesson
-_CAUSES = {
+# {run: (right cause, {wrong cause: why})}; the lesson lists the causes
+CAUSES = {
     "A": (
         "rate",
         {
@@ -274,41 +436,42 @@ _CAUSES = {
             "steps": "the loss is better than W's, not worse: ask why it is too good.",
         },
     ),
-}  # fmt: skip
+}
 
 
-def check_run_a(cause) -> None:
+def expect_cause(name: str, cause: str | None, lesson: str) -> None:
+    """Check the cause that was chosen for a run."""
+    right, wrong = CAUSES[name]
+    expect_choice(cause, right, wrong)
+    passed(lesson)
+
+
+def check_run_a(cause: str | None) -> None:
     """Exercise 4.7: the cause of broken run A."""
-    _check_run(
+    expect_cause(
         "A", cause, "each number moved by 1 where the spread of W is a fraction of that: the code was thrown out of W."
     )
 
 
-def check_run_b(cause) -> None:
+def check_run_b(cause: str | None) -> None:
     """Exercise 4.8: the cause of broken run B."""
-    _check_run("B", cause, "old gradients were added to the new one, so the code flew past the goal again and again.")
+    expect_cause("B", cause, "old gradients were added to the new one, so the code flew past the goal again and again.")
 
 
-def check_run_c(cause) -> None:
+def check_run_c(cause: str | None) -> None:
     """Exercise 4.9: the cause of broken run C."""
-    _check_run("C", cause, "each forward drew new noise, so the code was compared by a different image each time.")
+    expect_cause("C", cause, "each forward drew new noise, so the code was compared by a different image each time.")
 
 
-def check_run_d(cause) -> None:
+def check_run_d(cause: str | None) -> None:
     """Exercise 4.10: the cause of broken run D."""
-    _check_run(
+    expect_cause(
         "D", cause, "it was a search of W+ under the name of W: one row that is expanded stays one row, copies part."
     )
 
 
-def _check_run(name: str, cause, what: str) -> None:
-    right, wrong = _CAUSES[name]
-    expect_choice(cause, right, wrong)
-    passed(what)
-
-
-def check_why_moved(answer) -> None:
-    """Exercise 4.11: why a moved face costs more; looks whether place and training are both mentioned."""
+def check_why_moved(answer: str | None) -> None:
+    """Exercise 4.11: why a moved face costs more; looks for words of both place and training only."""
     expect_sentences(answer)
     place = ("constant", "grid", "place", "position", "(un|mis)?align", "where", "cent(re|er)", "shift", "location")
     place += ("coordinate", "spot", "layout", "fixed", "translat", "middle")
@@ -318,10 +481,10 @@ def check_why_moved(answer) -> None:
     passed("place and training are both there; compare with the solution.")
 
 
-def check_stop_at(stop_at) -> None:
+def check_stop_at(stop_at: Callable[..., int]) -> None:
     """Exercise 4.12: the first step at which the last `window` steps gained less than `tolerance`, as a share."""
 
-    def ask(losses, window=10, tolerance=0.05) -> int:
+    def ask(losses: list[float], window: int = 10, tolerance: float = 0.05) -> int:
         answer = stop_at(losses, window=window, tolerance=tolerance)
         expect(answer is not None, "stop_at returned None: return a step in every case, also after the loop.")
         whole = isinstance(answer, int) and not isinstance(answer, bool)
@@ -333,7 +496,7 @@ def check_stop_at(stop_at) -> None:
     answer = ask(bent)
     expect(
         answer != wanted - 10,
-        f"step {answer} is where the window begins: return where it ends, the step that is judged.",
+        f"step {answer} is where the window begins: return where it ends, the step that is tested.",
     )
     expect(answer >= 10, f"step {answer} comes before the first window is full: begin at step `window`.")
     expect(

@@ -1,4 +1,4 @@
-"""The first cell of every lesson: what this machine has, what is used, and how long things take."""
+"""The first cell of every lesson: which device and networks are used, and how long things take here."""
 
 import os
 import platform
@@ -6,7 +6,10 @@ import time
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
+from i2s.device import choose_device
+from i2s.embedding import embed
 from i2s.generators import load_generator
 from i2s.generators.base import Generator
 from i2s.losses.perceptual import load_perceptual
@@ -14,15 +17,15 @@ from i2s.losses.perceptual import load_perceptual
 
 @dataclass(frozen=True)
 class Lab:
-    """The generator and the perceptual network of a lesson, on the device that was chosen."""
+    """The networks of a lesson, on the chosen device."""
 
     device: torch.device
     generator: Generator
-    perceptual: object
-    seconds_per_step: float
+    perceptual: nn.Module
+    seconds_per_step: float  # of the embedding of one photo
 
     def minutes(self, steps: int, photos: int = 1) -> float:
-        """About how long an embedding takes here, in minutes."""
+        """Estimate how long an embedding takes here, in minutes."""
         return steps * photos * self.seconds_per_step / 60
 
 
@@ -31,48 +34,55 @@ def setup(
 ) -> Lab:
     """Choose device, generator and perceptual network, and print each choice with its reason.
 
-    generator: a name of `i2s generators` or a weight file; None is the one that ships with the course.
-    steps: how many embedding steps the cells of a lesson come to; printed as the minutes that they take here.
+    Args:
+        generator: A name that `i2s generators` lists, or a weight file; None: the one that is shipped.
+        perceptual: "auto", "slim" or "vgg16".
+        device: Name of a torch device; None: CUDA if there is one, else the CPU.
+        steps: Embedding steps of all cells of a lesson together; printed as minutes on this machine.
+
+    Raises:
+        DeviceError: There is no such device.
+        WeightFileError: The generator cannot be read.
     """
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = choose_device(device)
     print(f"Python {platform.python_version()}, torch {torch.__version__}")
     if chosen.type == "cuda":
         free, total = torch.cuda.mem_get_info(chosen)
         print(f"device      {torch.cuda.get_device_name(chosen)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
     else:
-        why = "as you asked" if device else "no CUDA GPU was found; the course is made for that"
+        reason = "as you asked" if device else "no CUDA GPU was found; the course is made for that"
         threads = torch.get_num_threads()
-        many = f"{threads} thread{'' if threads == 1 else 's'}"
-        print(f"device      CPU, {many}, {_memory_gib():.0f} GiB memory ({why})")
+        plural = "" if threads == 1 else "s"
+        print(f"device      CPU, {threads} thread{plural}, {total_memory():.0f} GiB memory ({reason})")
     network = load_generator(generator, device=chosen) if generator else load_generator(device=chosen)
     print(f"generator   {network.describe()} ({'as you asked' if generator else 'it ships with the course'})")
-    eye = load_perceptual(perceptual, device=chosen)
-    print(f"perceptual  {eye.describe()}")
-    lab = Lab(chosen, network, eye, _time_step(network, eye))
-    one = lab.seconds_per_step
-    print(f"speed       {1 / one:.0f} embedding steps a second: 300 steps take {300 * one:.0f} s")
+    feature_net = load_perceptual(perceptual, device=chosen)
+    print(f"perceptual  {feature_net.describe()}")
+    lab = Lab(chosen, network, feature_net, time_step(network, feature_net))
+    seconds = lab.seconds_per_step
+    print(f"speed       {1 / seconds:.0f} embedding steps a second: 300 steps take {300 * seconds:.0f} s")
     if steps is not None:
-        print(f"lesson      all its cells together take {_about(lab.minutes(steps))}")
+        print(f"lesson      all its cells together take {describe_minutes(lab.minutes(steps))}")
     return lab
 
 
-def _about(minutes: float) -> str:
+def describe_minutes(minutes: float) -> str:
+    """Round a duration to whole minutes, in words."""
     if minutes < 0.75:
         return "less than a minute"
     return f"about {minutes:.0f} minute{'' if round(minutes) == 1 else 's'}"
 
 
-def _memory_gib() -> float:
+def total_memory() -> float:
+    """Return the memory of this machine in GiB; NaN where the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     except (ValueError, OSError, AttributeError):  # not a POSIX system
         return float("nan")
 
 
-def _time_step(generator: Generator, perceptual) -> float:
-    """Seconds of one embedding step of one photo: a short run, after one that warms up."""
-    from i2s.embedding import embed
-
+def time_step(generator: Generator, perceptual: nn.Module) -> float:
+    """Measure the seconds of one embedding step of one photo, after a warm-up."""
     target = torch.zeros(1, 3, generator.resolution, generator.resolution)
     for steps in (2, 8):
         start = time.perf_counter()

@@ -1,8 +1,8 @@
-"""On CUDA: the kernels of the synthesis network, recorded once and then played again.
+"""CUDA graph capture of the synthesis network's forward and backward pass.
 
-A step starts some thousand small kernels, one after the other, and where pictures are small the GPU waits for the next
-one longer than it works. A CUDA graph starts all of them at once. It draws the same images; whether it is faster
-depends on the card and on the size, so that is tried, and where it is not, or where recording fails, nothing changes.
+A step launches some thousand small kernels, one after the other, and where images are small the GPU waits for the next
+one longer than it works. A CUDA graph launches all of them at once. It generates the same images; whether it is faster
+depends on the card and on the size, so that is tried, and where it is not, or where capture fails, nothing changes.
 With I2S_CUDA_GRAPHS=0 in the environment it is not tried.
 """
 
@@ -17,77 +17,94 @@ from torch import Tensor
 
 from i2s.generators.base import Generator
 
-PATIENCE = 20  # draws of one size before it is recorded: the size changes when photos leave the batch
-TURNS = 5  # draws that each of the two ways is timed by
+WARMUP = 20  # calls of one size before it is captured: the size changes when photos leave the batch
+TRIALS = 5  # calls that each of the two ways is timed by
 TOLERANCE = 0.01  # of the largest number; half precision alone makes a tenth of it
 
-Draw = Callable[..., Tensor]
+Function = Callable[..., Tensor]  # of tensors, differentiable
 
 
-class Replay:
-    """A generator's synthesis network for a search: images [n, 3, R, R] of w_plus [n, num_ws, w_dim] and noise maps.
+class GraphedSynthesis:
+    """A generator's synthesis network, which is replaced by a graph of it once that is faster.
 
-    noise: the maps, each [n, 1, H, W], or [] for the stored ones.
-    record: takes a function of tensors, and such tensors, and returns the function's recording. None: no recording.
+    Args:
+        generator: The generator.
+        capture: Takes a function of tensors, and such tensors, and returns the function's graph; None captures nothing.
     """
 
-    def __init__(self, generator: Generator, record: Callable[[Draw, Sequence[Tensor]], Draw] | None):
-        self.generator, self.record = generator, record
+    def __init__(self, generator: Generator, capture: Callable[[Function, Sequence[Tensor]], Function] | None):
+        self.generator = generator
+        self.capture = capture
+        self.graph: Function | None = None
         self.size: list[tuple] = []
-        self.drawn = 0  # times, of this size
-        self.recording: Draw | None = None
-        self.read: list = []  # what the recording reads that the network may let go of, which would free its memory
+        self.calls = 0  # of this size
+        self.kept: list = []  # what the graph reads and the network may let go of, which would free its memory
 
     def __call__(self, w_plus: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """Generate images [n, 3, R, R].
+
+        Args:
+            w_plus: [n, num_ws, w_dim].
+            noise: Maps [n, 1, H, W], or [] for the stored ones.
+        """
         inputs = w_plus, *noise
-        if self.record is None or not torch.is_grad_enabled():
-            return self._draw(*inputs)
+        if self.capture is None or not torch.is_grad_enabled():
+            return self.synthesis(*inputs)
         size = [(tensor.shape, tensor.dtype, tensor.requires_grad) for tensor in inputs]
         if size != self.size:
-            self.size, self.drawn, self.recording, self.read = size, 0, None, []
-        self.drawn += 1
-        if self.drawn == PATIENCE:
-            self.recording = self._recorded(inputs)
-        if self.recording is None:
-            return self._draw(*inputs)
-        return self.recording(*inputs).clone()  # the next draw overwrites the recording's own
+            self.size = size
+            self.calls = 0
+            self.graph = None
+            self.kept = []
+        self.calls += 1
+        if self.calls == WARMUP:
+            self.graph = self._captured(inputs)
+        if self.graph is None:
+            return self.synthesis(*inputs)
+        return self.graph(*inputs).clone()  # the next call overwrites the graph's own output
 
-    def _draw(self, w_plus: Tensor, *noise: Tensor) -> Tensor:
+    def synthesis(self, w_plus: Tensor, *noise: Tensor) -> Tensor:
+        """Generate images without a graph."""
         return self.generator.synthesis(w_plus, list(noise) or "const")
 
-    def _recorded(self, inputs: Sequence[Tensor]) -> Draw | None:
-        """The recording, if it can be made, draws the same, and is the faster of the two; else None."""
-        # made of other numbers than it is tried with: a number that it has kept would not be seen otherwise
+    def _captured(self, inputs: Sequence[Tensor]) -> Function | None:
+        """Return the graph if it can be captured, returns the same, and is faster; else None."""
+        # captured with other numbers than it is tried with: a number that it has stored would not be seen otherwise
         samples, trial = (
-            [(tensor.detach() * share).requires_grad_(tensor.requires_grad) for tensor in inputs] for share in (0.5, 1)
+            [(tensor.detach() * factor).requires_grad_(tensor.requires_grad) for tensor in inputs]
+            for factor in (0.5, 1)
         )
         try:
-            recording = self.record(self._draw, samples)
-            (known, slow), (found, fast) = (timed(draw, trial) for draw in (self._draw, recording))
-        except RuntimeError:  # something that cannot be recorded, or no memory for it
+            graph = self.capture(self.synthesis, samples)
+            (known, slow), (found, fast) = (timed(function, trial) for function in (self.synthesis, graph))
+        except RuntimeError:  # something that cannot be captured, or no memory for it
             return None
-        if fast >= slow or not all(map(alike, known, found)):
+        if fast >= slow or not all(map(close, known, found)):
             return None
         # a layer keeps its prepared weights in one precision: asked for another, it drops those
-        self.read = [getattr(module, "_frozen", None) for module in self.generator.modules()]
-        return recording
+        self.kept = [getattr(module, "_frozen", None) for module in self.generator.modules()]
+        return graph
 
 
-def replay_of(generator: Generator) -> Replay:
-    """`Replay` by CUDA graphs, where the generator is on CUDA and nobody said no."""
+def graphed_synthesis(generator: Generator) -> GraphedSynthesis:
+    """Return a `GraphedSynthesis` that captures if the generator is on CUDA, unless the environment forbids it."""
     wanted = os.environ.get("I2S_CUDA_GRAPHS", "").lower() not in ("0", "false", "no", "off")
-    return Replay(generator, cuda_graph if wanted and generator.device.type == "cuda" else None)
+    return GraphedSynthesis(generator, capture if wanted and generator.device.type == "cuda" else None)
 
 
-def cuda_graph(draw: Draw, samples: Sequence[Tensor]) -> Draw:
-    """`draw` and its gradients as CUDA graphs, for tensors of the size of `samples`. RuntimeError."""
-    with torch.cuda.device(samples[0].device), _other_streams_allowed():  # the current device is captured
-        return torch.cuda.make_graphed_callables(draw, tuple(samples), allow_unused_input=True)
+def capture(function: Function, samples: Sequence[Tensor]) -> Function:
+    """Capture a function and its gradients as CUDA graphs, for tensors of the size of `samples`.
+
+    Raises:
+        RuntimeError: It cannot be captured.
+    """
+    with torch.cuda.device(samples[0].device), _stream_mismatch_allowed():  # the current device is captured
+        return torch.cuda.make_graphed_callables(function, tuple(samples), allow_unused_input=True)
 
 
 @contextlib.contextmanager
-def _other_streams_allowed() -> Iterator[None]:
-    """No warning about the gradients' stream: torch warms up on one stream, and captures on another."""
+def _stream_mismatch_allowed() -> Iterator[None]:
+    """Silence the warning about the gradients' stream: torch warms up on one stream, and captures on another."""
     warn = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
     if warn is None:  # before torch 2.10
         yield
@@ -99,26 +116,28 @@ def _other_streams_allowed() -> Iterator[None]:
         warn(True)
 
 
-def timed(draw: Draw, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float]:
-    """The image of `inputs` and its gradients, 0 where it has none; the median of the seconds that they take."""
-    wanted, taken = [tensor for tensor in inputs if tensor.requires_grad], []
-    for _ in range(TURNS):
-        wait(inputs[0])
+def timed(function: Function, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float]:
+    """Return the image of `inputs` and its gradients, 0 where it has none; and the median of the seconds."""
+    wanted = [tensor for tensor in inputs if tensor.requires_grad]
+    taken = []
+    for _ in range(TRIALS):
+        synchronize(inputs[0])
         start = time.perf_counter()
-        image = draw(*inputs)
-        loss = image.square().mean(dim=(1, 2, 3)).sum() * 256  # about as large as a search makes it for half precision
+        image = function(*inputs)
+        loss = image.square().mean(dim=(1, 2, 3)).sum() * 256  # about as large as in half precision (`loss_scale`)
         gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
-        wait(inputs[0])
+        synchronize(inputs[0])
         taken.append(time.perf_counter() - start)
-    whole = [torch.zeros_like(x) if gradient is None else gradient for x, gradient in zip(wanted, gradients)]
-    return [tensor.detach().clone() for tensor in (image, *whole)], statistics.median(taken)
+    complete = [torch.zeros_like(x) if gradient is None else gradient for x, gradient in zip(wanted, gradients)]
+    return [tensor.detach().clone() for tensor in (image, *complete)], statistics.median(taken)
 
 
-def alike(known: Tensor, found: Tensor) -> bool:
+def close(known: Tensor, found: Tensor) -> bool:
+    """True if two tensors agree but for the rounding of half precision."""
     return bool((known - found).abs().amax() <= TOLERANCE * known.abs().amax())
 
 
-def wait(tensor: Tensor) -> None:
-    """Until the device is done."""
+def synchronize(tensor: Tensor) -> None:
+    """Wait until the tensor's device has finished."""
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)

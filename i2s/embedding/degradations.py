@@ -1,15 +1,12 @@
-"""Degradations: what an embedding may be blind to, so that the generator fills it in.
+"""Degradations, which an embedding applies to photo and image alike, so that the generator makes them good.
 
     loss = Degraded(ImageLoss(net), Inpaint(1 - circle_mask(64, (0.5, 0.6), 0.2)))
 
-Applied to both sides, the generator's image and the photo, a degradation makes the loss see only what survives it.
-Many images look alike then; the search ends at one that the generator can draw, and that has what was lost. Each is a
-function of images [N, 3, H, W] in [-1, 1], differentiable, and treats each image by itself.
-
-Masks are [1, 1, H, W] in 0..1, and their places are given in parts of the picture, whatever its size.
+The loss then sees only what survives. Many images look alike to it; the optimisation ends at one that the generator
+can draw, and that has what was lost. Each degradation is a function of images [N, 3, H, W] in [-1, 1], differentiable,
+and treats each image by itself. Masks are [1, 1, H, W] in 0..1, and their places are fractions of the image's sides.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,19 +15,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from i2s.errors import SettingsError
-from i2s.losses.combine import check_mask, select
-from i2s.losses.slim import reduced
+from i2s.images import check_mask, downsample, gaussian_blur
+from i2s.losses.base import select
 
 Degradation = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Inpaint:
-    """Hides pixels: what the mask leaves at 0 becomes mid-grey, and carries no gradient.
+    """Hide pixels: what the mask leaves at 0 becomes mid-grey, and has no gradient.
 
-    mask: [N|1, 1, H, W], 1 where the photo is known. Unlike a mask on the loss (`i2s.losses.Masked`) it hides the
-    pixels from the perceptual network too. Teaches what a generator knows of faces: the hidden half is made up from the
-    seen one. The fewer codes can do so the better, hence W, or a term that keeps W+ near the mean.
+    Unlike a mask on the loss (`i2s.losses.Masked`) it hides the pixels from the perceptual network too. The fewer
+    numbers a code has, the better it completes the image: use W, or a term that keeps W+ near the mean.
+
+    Args:
+        mask: [N|1, 1, H, W], 1 where the photo is known.
+
+    Raises:
+        SettingsError: The mask is none; when called, it is of another size than the images.
     """
 
     mask: Tensor = field(repr=False)
@@ -38,9 +40,9 @@ class Inpaint:
     def __post_init__(self):
         check_mask(self.mask)
 
-    def select(self, rows: Tensor) -> "Inpaint":
-        """The same for some of the photos."""
-        return self if len(self.mask) == 1 else Inpaint(self.mask[rows.to(self.mask.device)])
+    def select(self, index: Tensor) -> "Inpaint":
+        """Return the degradation of the photos `index` alone."""
+        return self if len(self.mask) == 1 else Inpaint(self.mask[index.to(self.mask.device)])
 
     def __call__(self, images: Tensor) -> Tensor:
         if self.mask.shape[2:] != images.shape[2:] or self.mask.shape[0] not in (1, len(images)):
@@ -53,10 +55,7 @@ class Inpaint:
 
 @dataclass(frozen=True)
 class Grey:
-    """Takes the colour away: the mean of the channels, three times. Colorization: the generator's colours come back.
-
-    The mean, not the luminance, is what the seed author's colorization used.
-    """
+    """Replace the channels by their mean, for colorization."""
 
     def __call__(self, images: Tensor) -> Tensor:
         return images.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
@@ -64,12 +63,18 @@ class Grey:
 
 @dataclass(frozen=True)
 class Downsample:
-    """Reduces the size: super-resolution, the generator's details at a coarse photo's shapes.
+    """Reduce the size, for super-resolution.
 
-    size: px of the shorter side afterwards. mode: "area" (each pixel the mean of what it covers: what a coarse sensor
-    sees) or "bicubic" (antialiased: how programs reduce pictures). A photo that is coarse already is enlarged to the
-    generator's size when it is loaded, and comes back to its own here. Below 16 px there is no perceptual loss.
-    SettingsError for images below `size`.
+    A photo that is coarse already is enlarged to the generator's size when it is loaded, and comes back to its own
+    here. Below 16 px there is no perceptual loss.
+
+    Args:
+        size: Px of the shorter side afterwards.
+        mode: "area" (each pixel the mean of what it covers, as in a coarse sensor) or "bicubic" (antialiased, as
+            programs reduce images).
+
+    Raises:
+        SettingsError: Another mode or size; when called, the images are smaller.
     """
 
     size: int
@@ -86,14 +91,19 @@ class Downsample:
         if shorter < self.size:
             raise SettingsError(f"Downsample goes to {self.size} px, but the images have {shorter}.")
         if self.mode == "bicubic":
-            return reduced(images, self.size)
+            return downsample(images, self.size)
         return F.interpolate(images, [round(side * self.size / shorter) for side in images.shape[2:]], mode="area")
 
 
 @dataclass(frozen=True)
 class Blur:
-    """Gaussian blur of deviation `sigma` px, the border mirrored. Denoising: grain averages out on both sides, and
-    what is left to compare are the shapes; the finest details are the generator's own.
+    """Blur by a Gaussian, the border mirrored, for denoising: grain averages out on both sides.
+
+    Args:
+        sigma: Standard deviation in px.
+
+    Raises:
+        SettingsError: It is not above 0; when called, the images are smaller than the kernel.
     """
 
     sigma: float
@@ -102,25 +112,18 @@ class Blur:
         _check_positive("sigma", self.sigma)
 
     def __call__(self, images: Tensor) -> Tensor:
-        radius = math.ceil(3 * self.sigma)
-        if min(images.shape[2:]) <= radius:
-            raise SettingsError(
-                f"A blur of {self.sigma} px needs more than {radius} px, but has {list(images.shape[2:])}."
-            )
-        offset = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
-        kernel = torch.exp(-(offset**2) / (2 * self.sigma**2))
-        kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)  # [C, 1, 1, 2 radius + 1]
-        x = F.pad(images, [radius] * 4, mode="reflect")
-        x = F.conv2d(x, kernel, groups=images.shape[1])
-        return F.conv2d(x, kernel.transpose(2, 3), groups=images.shape[1])
+        return gaussian_blur(images, self.sigma)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Adds grain, Gaussian of deviation `sigma` in [-1, 1]; the same for every image of a size, fixed by `seed`.
+    """Add Gaussian noise, the same for every image of a size; not clamped, so its gradient is that of the identity.
 
-    It is there to spoil a photo for an experiment, `embed(Noise(0.3)(photo))`, and not for both sides: the same grain
-    on both cancels out. Not clamped, as its gradient is that of the identity.
+    It spoils a photo for an experiment, `embed(Noise(0.3)(photo))`; on both sides the same noise would cancel out.
+
+    Args:
+        sigma: Standard deviation, of values in [-1, 1].
+        seed: Of the noise.
     """
 
     sigma: float
@@ -130,22 +133,22 @@ class Noise:
         _check_positive("sigma", self.sigma)
 
     def __call__(self, images: Tensor) -> Tensor:
-        rng = torch.Generator().manual_seed(self.seed)  # on the CPU: the same grain on every device
+        rng = torch.Generator().manual_seed(self.seed)  # on the CPU: the same noise on every device
         return images + self.sigma * torch.randn(1, *images.shape[1:], generator=rng).to(images)
 
 
 @dataclass(frozen=True)
 class Compose:
-    """Several degradations, the first one first: `Compose((Grey(), Downsample(16)))` for an old, small photo."""
+    """Apply several degradations, the first one first: `Compose((Grey(), Downsample(16)))` for an old, small photo."""
 
     steps: tuple[Degradation, ...]
 
     def __post_init__(self):
         object.__setattr__(self, "steps", tuple(self.steps))
 
-    def select(self, rows: Tensor) -> "Compose":
-        """The same for some of the photos."""
-        return Compose(tuple(select(step, rows) for step in self.steps))
+    def select(self, index: Tensor) -> "Compose":
+        """Return the degradations of the photos `index` alone."""
+        return Compose(tuple(select(step, index) for step in self.steps))
 
     def __call__(self, images: Tensor) -> Tensor:
         for step in self.steps:
@@ -157,7 +160,12 @@ class Compose:
 
 
 def half_mask(size: int | tuple[int, int], side: str = "left") -> Tensor:
-    """1 on one half of the picture, "left", "right", "top" or "bottom"; `size` in px, or (height, width)."""
+    """Return a mask that is 1 on one half of the image.
+
+    Args:
+        size: Px of a side, or (height, width).
+        side: "left", "right", "top" or "bottom".
+    """
     x, y = _places(size)
     halves = {"left": x < 0.5, "right": x > 0.5, "top": y < 0.5, "bottom": y > 0.5}
     if side not in halves:
@@ -166,7 +174,7 @@ def half_mask(size: int | tuple[int, int], side: str = "left") -> Tensor:
 
 
 def box_mask(size: int | tuple[int, int], left: float, top: float, right: float, bottom: float) -> Tensor:
-    """1 within a box whose sides are given in parts of the picture, 0 (left, top) to 1 (right, bottom)."""
+    """Return a mask that is 1 within a box; its sides are fractions, 0 (left, top) to 1 (right, bottom)."""
     if not (left < right and top < bottom):
         raise SettingsError(f"The box goes from ({left}, {top}) to ({right}, {bottom}): left < right and top < bottom.")
     x, y = _places(size)
@@ -177,9 +185,13 @@ def box_mask(size: int | tuple[int, int], left: float, top: float, right: float,
 def circle_mask(
     size: int | tuple[int, int], centre: tuple[float, float] = (0.5, 0.5), radius: float = 0.25, blur: float = 0.0
 ) -> Tensor:
-    """1 within a circle (an ellipse if the picture is no square), falling to 0 over an edge of width `blur`.
+    """Return a mask that is 1 within a circle (an ellipse if the image is no square) and falls to 0 at its edge.
 
-    centre (x, y), radius and blur in parts of the picture; the edge is half inside the circle, half outside.
+    Args:
+        size: Px of a side, or (height, width).
+        centre: (x, y) in fractions of the sides.
+        radius: Fraction of the sides.
+        blur: Width of the edge, half of it inside the circle, as a fraction.
     """
     if not radius > 0 or blur < 0:
         raise SettingsError(f"radius is {radius} and blur {blur}: the first is above 0, the second not below.")
@@ -192,12 +204,12 @@ def circle_mask(
 
 
 def soften(mask: Tensor, sigma: float) -> Tensor:
-    """A mask [N, 1, H, W] with a blurred edge, `sigma` px; in 0..1 still."""
+    """Blur the edge of a mask [N, 1, H, W] by `sigma` px."""
     return Blur(sigma)(mask).clamp(0, 1)
 
 
 def _places(size: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """x [1, 1, H, W] and y of the middles of the pixels, from 0 to 1."""
+    """Return x [1, 1, H, W] and y of the centres of the pixels, from 0 to 1."""
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < 1:
         raise SettingsError(f"The size of the mask is {size}, but must be at least 1 px.")
@@ -208,7 +220,7 @@ def _places(size: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 def _not_empty(mask: Tensor, shape: str) -> Tensor:
     if not mask.any():
-        raise SettingsError(f"The {shape} holds no pixel of the picture: make it larger, or move it inside.")
+        raise SettingsError(f"The {shape} holds no pixel of the image: make it larger, or move it inside.")
     return mask
 
 

@@ -1,160 +1,249 @@
-"""The verb of this package: `embed`."""
+"""`embed`: optimise latent codes for photos (Image2StyleGAN)."""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2s.device import OutOfMemoryError
 from i2s.embedding.checkpoint import Checkpoint, described, identity_of
-from i2s.embedding.history import Recorder, Step
+from i2s.embedding.degradations import Degradation
+from i2s.embedding.history import History, Step
 from i2s.embedding.init import initial_code
-from i2s.embedding.loop import descend
-from i2s.embedding.noise_maps import fresh_maps, shows_noise, stored_maps
-from i2s.embedding.objective import Objective, code_loss, noise_loss, tuning_loss
+from i2s.embedding.loop import optimize
+from i2s.embedding.objective import Objective
 from i2s.embedding.presets import preset_settings
 from i2s.embedding.result import EmbedResult
 from i2s.embedding.settings import EmbedSettings
-from i2s.embedding.stages import CodeSearch, NoiseSearch
-from i2s.embedding.tasks import held_in_w_plus
-from i2s.embedding.tuning import tune
+from i2s.embedding.stages import (
+    CodeStage,
+    NoiseStage,
+    Stage,
+    TuningStage,
+    code_loss,
+    describe_networks,
+    fresh_maps,
+    lpips_weight,
+    needs_perceptual,
+    noise_loss,
+    shows_noise,
+    stored_maps,
+    tuning_loss,
+)
+from i2s.embedding.stopping import Stopper, StopReason
+from i2s.embedding.tasks import with_default_p_norm
 from i2s.errors import DeviceError, SettingsError
+from i2s.generators import load_generator
 from i2s.generators.base import Generator
-from i2s.losses import Sum
+from i2s.images import load_mask, load_photos
+from i2s.losses import Term, WeightedSum
+from i2s.losses.base import FeatureNet
+from i2s.losses.perceptual import load_perceptual
 
 
 def embed(
-    photos,
+    photos: Any,
     generator: Generator | str | Path | None = None,
     settings: EmbedSettings | None = None,
     *,
     preset: str | None = None,
     start: Tensor | None = None,
-    perceptual="auto",
-    loss=None,
-    degradation: Callable[[Tensor], Tensor] | None = None,
-    mask=None,
+    perceptual: str | FeatureNet = "auto",
+    loss: Term | WeightedSum | None = None,
+    degradation: Degradation | None = None,
+    mask: Any = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 100,
     resume: bool = False,
     callback: Callable[[Step], None] | None = None,
     progress: bool = True,
     device: str | torch.device | None = None,
-    **changes,
+    **changes: Any,
 ) -> EmbedResult:
     """Find the latent codes whose images look like the photos.
 
-    photos: one or several of: path, PIL image, tensor [N, 3, H, W] in [-1, 1]; cropped and resized to the generator.
-    generator: a loaded one, its name or path; None is the shipped one.
-    settings: see `EmbedSettings`. preset: those of a paper, by name (`i2s.embedding.presets`).
-    changes: single settings, by keyword: `embed(photo, preset="ii2s", steps=300)`; `budget` alone stands in for steps.
-    start: initial code in place of `settings.init`, [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [N, z_dim].
-    perceptual: "auto", "vgg16", "slim" or a loaded network (`i2s.load_perceptual`).
-    loss: a term or `Sum` of `i2s.losses` in place of the one that the settings' weights describe.
-    degradation: what photos and images are both seen through, a function of images (`i2s.embedding.degradations`). `Inpaint` and
-    `Grey` in W+ bring a p_norm_weight of 0.03, unless it is given, by keyword or in `settings`, or the preset has one.
-    mask: how much each pixel counts: a picture (white counts), or a tensor [N|1, 1, R, R] in 0..1.
-    device: where a generator given by name or path is put; None: the CPU. A loaded one stays where it is.
-    checkpoint: a file to which the state is written every `checkpoint_every` updates. With `resume` the search goes on
-    from it, where it is there; on the CPU bit for bit as if it had never stopped.
-    callback: called with a `Step` for each code that was compared. Ctrl-C returns what there is, after the first one.
     All photos are embedded at once; each has its own loss, optimiser state and end, so none depends on its neighbours,
-    beyond rounding. The generator is frozen (`requires_grad_(False)`) and in `eval` mode afterwards.
-    Errors: ImageError, LatentError, SettingsError, DeviceError, OutputError.
-    """
-    from i2s.generators import load_generator
-    from i2s.images import load_photos
-    from i2s.losses.perceptual import load_perceptual
+    beyond rounding. Ctrl-C returns what there is, once there is an image.
 
-    bare = settings is None and "p_norm_weight" not in changes
+    Args:
+        photos: One or several of: path, PIL image, tensor [N, 3, H, W] in [-1, 1]; cropped and resized as needed.
+        generator: A loaded one, its name or path; None is the shipped one. It is frozen (`requires_grad_(False)`) and
+            in `eval` mode afterwards.
+        settings: See `EmbedSettings`.
+        preset: Settings of a paper, by name (`i2s.embedding.presets`), in place of `settings`.
+        start: Initial code: [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [z_dim] or [N, z_dim].
+        perceptual: "auto", "vgg16", "slim" or a loaded network (`i2s.load_perceptual`); loaded if the loss of the
+            settings needs it.
+        loss: A term or `WeightedSum` of `i2s.losses` in place of the loss that the settings' weights describe.
+        degradation: A function of images that both photos and images go through (`i2s.embedding.degradations`).
+            `Inpaint` and `Grey` in W+ bring a p_norm_weight of 0.03, unless it is given, by keyword or in `settings`,
+            or the preset has one.
+        mask: How much each pixel counts: an image (white counts), or a tensor [N|1, 1, R, R] in 0..1.
+        checkpoint: File to which the state is written every `checkpoint_every` updates.
+        checkpoint_every: Updates.
+        resume: Go on from the checkpoint if the file exists; on the CPU bit for bit as if it had never stopped.
+        callback: Called with a `Step` for each code that was compared.
+        progress: Show a progress bar.
+        device: Where a generator given by name or path is put; None is the CPU. A loaded one stays where it is.
+        changes: Single settings: `embed(photo, preset="ii2s", steps=300)`; `budget` alone stands in for steps.
+
+    Returns:
+        Codes, images, history and settings; `EmbedResult.save` writes them to a file.
+
+    Raises:
+        ImageError: A photo or a mask cannot be read.
+        LatentError: `start` does not fit, or the checkpoint is broken.
+        SettingsError: A setting is out of range or contradicts another; the checkpoint is of another embedding.
+        WeightFileError: The generator or the perceptual network cannot be read.
+        DownloadError: A network cannot be fetched.
+        DeviceError: The device is missing or out of memory.
+        OutputError: The checkpoint cannot be written.
+    """
+    # Settings
+    bare = settings is None and "p_norm_weight" not in changes and loss is None
     settings = _settings(settings, preset, changes)
-    settings = held_in_w_plus(settings, degradation) if bare and loss is None else settings
-    if generator is None or isinstance(generator, str | Path):
-        generator = load_generator(*([] if generator is None else [generator]), device=device)
-    generator = generator.eval().requires_grad_(False)
-    device = generator.device
-    if isinstance(perceptual, str):
-        taps = {} if perceptual == "slim" else {"taps": settings.taps}
-        perceptual = load_perceptual(perceptual, device=device, **taps).to(generator.w_mean.dtype)
-    # [N, 3, R, R], as precise as the codes: features in float32 would bring rounding into a search in float64
-    targets = load_photos(photos, generator.resolution).to(generator.w_mean)
-    mask = None if mask is None else load_mask(mask, generator.resolution).to(device)
+    if bare:
+        settings = with_default_p_norm(settings, degradation)
+    if resume and checkpoint is None:
+        raise SettingsError("resume=True goes on from a checkpoint, but none is given: name it, checkpoint=FILE.")
+
+    # Generator, photos and mask
+    generator = _generator(photos, generator, device).eval().requires_grad_(False)
+    # as precise as the codes: features in float32 would bring rounding into an optimisation in float64
+    targets = load_photos(photos, generator.resolution).to(generator.w_mean)  # [N, 3, R, R]
+    mask = None if mask is None else load_mask(mask, generator.resolution).to(generator.device)
     start = None if start is None else torch.as_tensor(start)
 
+    # Loss
     notices: list[str] = []
     settings = _without_noise_that_does_not_show(settings, generator, notices)
-    loss = code_loss(settings, generator, perceptual, notices) if loss is None else Sum(loss)
+    if loss is not None:
+        loss = WeightedSum(loss)
+    else:
+        net = _network(perceptual, settings, generator) if needs_perceptual(settings) else None
+        loss = code_loss(settings, generator, net, notices)
     if settings.tuning is not None:
-        tuning_loss(loss, settings)  # says now what it cannot do, not after the search
+        tuning_loss(loss, settings)  # raises now what it raises, not after the code is found
     for notice in notices:
         warnings.warn(notice, stacklevel=2)
-    names = described(loss), described(degradation)
-    keeper = Checkpoint(checkpoint, checkpoint_every, {})
-    if checkpoint is not None:
-        keeper.identity = identity_of(targets, generator, settings, *names, (start, mask))
 
-    with Recorder(settings, len(targets), generator, callback, progress) as recorder:
-        recorder.notices = notices
+    writer = Checkpoint(checkpoint, checkpoint_every, {})
+    if checkpoint is not None:
+        writer.identity = identity_of(targets, generator, settings, loss, degradation, (start, mask))
+    stopper = Stopper(settings, len(targets), targets.device)
+    with History(settings, len(targets), generator, stopper, callback, progress) as history:
         try:
-            if resume and keeper.exists():
-                recorder.restore(*keeper.read())
+            if resume and writer.exists():
+                state = writer.read()
+                history.load_state_dict(state["history"])
+                stopper.load_state_dict(state["stopper"])
             objective = Objective(loss, targets, degradation, mask)
-            code = initial_code(generator, settings, len(targets), start, objective)  # 1. start
-            # 2. generate, 3. compare, 4. update, 5. repeat: each stage by `loop.descend`
-            _search(code, objective, generator, settings, recorder, keeper)
+
+            # 1. Initial code
+            code = initial_code(generator, settings, len(targets), start, objective)
+
+            # 2. generate, 3. compare, 4. update, 5. repeat: `loop.optimize`, stage by stage
+            _run_stages(code, objective, generator, settings, stopper, history, writer)
         except KeyboardInterrupt:
-            if recorder.w_plus is None:  # there is nothing yet to return
+            if history.w_plus is None:  # there is nothing yet to return
                 raise
-            recorder.stopped = "interrupted"
+            stopper.interrupted = True
         except OutOfMemoryError as error:
             raise DeviceError(
                 f"The device ran out of memory with {len(targets)} photos at {generator.resolution} px: "
                 "embed fewer at once, or use a smaller generator."
             ) from error
-    return recorder.result(targets, perceptual.describe(), *names)
+    return history.result(targets, describe_networks(loss), described(loss), described(degradation), notices)
 
 
-def _search(
+def _run_stages(
     code: Tensor,
     objective: Objective,
     generator: Generator,
     settings: EmbedSettings,
-    recorder: Recorder,
-    keeper: Checkpoint,
+    stopper: Stopper,
+    history: History,
+    checkpoint: Checkpoint,
 ) -> None:
-    """The stages, from the one on that a checkpoint stopped in; each starts from what the recorder holds."""
-    count, first, noise = len(code), keeper.stage, settings.noise
-    after = noise is not None and noise.when == "after"
-    stages = 1 + after + (settings.tuning is not None)
-    rest = settings, recorder, keeper
-
-    def seconds(parts: int) -> float | None:
-        """Of the budget that is left, for one of so many parts."""
-        return None if settings.budget is None else (settings.budget - recorder.elapsed()) / parts
+    """Run the stages, from the one that a checkpoint stopped in; each starts from the newest codes of the history."""
+    count = len(code)
+    first = checkpoint.stage
+    tunes = settings.tuning is not None
+    rest = stopper, history, checkpoint
 
     if first == 0:
-        maps = fresh_maps(generator, count, settings.seed) if noise is not None and not after else []
-        descend(CodeSearch(generator, settings, code, maps), objective, *rest, seconds(stages))
-    if after and first <= 1:
-        keeper.stage = 1
-        pixels = Objective(noise_loss(settings), objective.photos, objective.degradation, objective.mask)
-        stage = NoiseSearch(generator, settings, recorder.w_plus, stored_maps(generator, count))
-        descend(stage, pixels, *rest, seconds(stages - 1))
-    if settings.tuning is not None:
-        loss = tuning_loss(objective.loss, settings)
-        both = Objective(loss, objective.photos, objective.degradation, objective.mask)
+        joint = settings.noise is not None and not settings.noise_follows
+        maps = fresh_maps(generator, count, settings.seed) if joint else []
+        _run(CodeStage(generator, settings, code, maps), objective, 1 + settings.noise_follows + tunes, *rest)
+    if settings.noise_follows and first <= 1:
+        checkpoint.stage = 1
+        stage = NoiseStage(generator, settings, history.w_plus, stored_maps(generator, count))
+        _run(stage, objective.with_loss(noise_loss(settings)), 1 + tunes, *rest)
+    if tunes:
+        objective = objective.with_loss(tuning_loss(objective.loss, settings))
         for k in range(max(first - 2, 0), count):
-            keeper.stage = 2 + k
-            one = both.keep(torch.tensor([k], device=code.device))
-            tune(k, one, generator, *rest, seconds(count - k))
+            checkpoint.stage = 2 + k
+            one = objective.select(torch.tensor([k], device=code.device))
+            _tune(k, one, generator, settings, count - k, *rest)
 
 
-def _settings(settings: EmbedSettings | None, preset: str | None, changes: dict) -> EmbedSettings:
-    """The settings, those of the preset or the default ones, with single ones changed."""
+def _run(
+    stage: Stage, objective: Objective, parts: int, stopper: Stopper, history: History, checkpoint: Checkpoint
+) -> None:
+    """Run a stage, from its beginning or from a checkpoint; `parts` stages share what is left of the budget."""
+    saved = checkpoint.take()
+    if saved is None:
+        stopper.begin(stage.steps, history.begin(stage), parts)
+    else:
+        rows = saved["stage"]["rows"].to(stage.rows)
+        if len(rows) < len(stage.rows):  # the other photos were done
+            index = torch.isin(stage.rows, rows).nonzero().squeeze(1)
+            stage = stage.select(index)
+            objective = objective.select(index)
+    optimizer = stage.optimizer(objective.loss)
+    if saved is not None:
+        stage.load_state_dict(saved["stage"])
+        optimizer.load_state_dict(saved["optimizer"])
+    optimize(stage, objective, optimizer, stopper, history, checkpoint)
+
+
+def _tune(
+    k: int,
+    objective: Objective,
+    generator: Generator,
+    settings: EmbedSettings,
+    parts: int,
+    stopper: Stopper,
+    history: History,
+    checkpoint: Checkpoint,
+) -> None:
+    """Tune the generator for photo k, at its code and noise; if the loss is no number, the photo keeps its pivot."""
+    noise = [maps[k : k + 1] for maps in history.noise]
+    weight = lpips_weight(objective.loss)
+    stage = TuningStage(generator, settings, k, history.w_plus[k : k + 1], noise, weight)
+    try:
+        _run(stage, objective, parts, stopper, history, checkpoint)
+    except KeyboardInterrupt:
+        # the weights may be an update beyond the newest image: generate and compare what they draw now
+        with torch.no_grad():
+            synthesis = stage.synthesize(0, 1.0)
+            terms = objective(*synthesis)
+        finite = torch.ones_like(stage.rows, dtype=torch.bool)
+        history.append(history.photo_steps[k], stage, synthesis, terms, finite, notify=False)
+        history.keep_tuned(k, stage.weights())
+        raise
+    if stopper.reasons[k] is StopReason.NOT_FINITE:
+        history.discard_tuning(k, stopper.step_offset)
+    else:
+        history.keep_tuned(k, stage.weights())
+
+
+def _settings(settings: EmbedSettings | None, preset: str | None, changes: dict[str, Any]) -> EmbedSettings:
+    """Return the settings, those of the preset or the default ones, with single ones changed."""
     if settings is not None and preset is not None:
         raise SettingsError("Both settings and a preset were given: give one, and change single settings by keyword.")
     known = {field.name for field in fields(EmbedSettings)}
@@ -166,26 +255,30 @@ def _settings(settings: EmbedSettings | None, preset: str | None, changes: dict)
     return replace(base, **changes)
 
 
+def _generator(photos: Any, generator: Any, device: str | torch.device | None) -> Generator:
+    """Return the generator, loaded if it is given by name or path."""
+    if isinstance(photos, nn.Module) or not isinstance(generator, Generator | str | Path | None):
+        found = type(photos if isinstance(photos, nn.Module) else generator).__name__
+        place = "photos" if isinstance(photos, nn.Module) else "generator"
+        raise SettingsError(f"The {place} cannot be a {found}: photos come first, embed(photos, generator).")
+    if generator is None or isinstance(generator, str | Path):
+        return load_generator(*([] if generator is None else [generator]), device=device)
+    return generator
+
+
+def _network(perceptual: str | FeatureNet, settings: EmbedSettings, generator: Generator) -> FeatureNet:
+    """Return the perceptual network, loaded if it is given by name."""
+    if not isinstance(perceptual, str):
+        return perceptual
+    taps = {} if perceptual == "slim" else {"taps": settings.taps}
+    return load_perceptual(perceptual, device=generator.device, **taps).to(generator.w_mean.dtype)
+
+
 def _without_noise_that_does_not_show(
     settings: EmbedSettings, generator: Generator, notices: list[str]
 ) -> EmbedSettings:
+    """Return the settings without noise maps if these change no image of the generator."""
     if settings.noise is None or shows_noise(generator):
         return settings
-    notices.append(f"The noise maps are not searched for: they do not show in images of {generator.describe()}.")
+    notices.append(f"The noise maps are not optimised: they do not show in images of {generator.describe()}.")
     return replace(settings, noise=None)
-
-
-def load_mask(mask, resolution: int) -> Tensor:
-    """A mask [N|1, 1, R, R] in 0..1: such a tensor, or a picture (white is 1), cropped as photos are.
-
-    ImageError, SettingsError.
-    """
-    from i2s.images import read_image, to_tensor
-    from i2s.losses.combine import check_mask
-    from i2s.photos import centre_crop
-
-    if not isinstance(mask, Tensor):
-        grey = to_tensor(centre_crop(read_image(mask))).mean(dim=1, keepdim=True)  # [1, 1, H, H]
-        # by area: another filter would overshoot beside each edge
-        mask = F.interpolate((grey + 1) / 2, (resolution, resolution), mode="area")
-    return check_mask(mask)

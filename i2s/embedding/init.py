@@ -1,120 +1,172 @@
-"""Step 1: the code that a search starts from.
+"""Step 1, the initial code.
 
-A code is [N, num_ws, w_dim] in W+, [N, 1, w_dim] in W (one row, which every layer reads; optimising 18 rows
-that only start equal would be W+), and [N, 1, z_dim] in Z.
+A code is [N, num_ws, w_dim] in W+, [N, 1, w_dim] in W (one row, which every layer reads; optimising 18 rows that only
+start equal would be W+), and [N, 1, z_dim] in Z. To add an initial code, write a function as `mean` and give it a name
+in `INITS`.
 """
 
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from i2s.embedding.objective import Objective
-from i2s.embedding.settings import EmbedSettings
+from i2s.encoder import Encoder, load_encoder
 from i2s.errors import LatentError, SettingsError
 from i2s.generators.base import Generator
+from i2s.images import resize
 
-CHUNK = 16  # images drawn at once
+CHUNK = 16  # images generated at once
+
+
+class InitSettings(Protocol):
+    """The part of `EmbedSettings` that an initial code depends on."""
+
+    space: str
+    init: str
+    seed: int
+    candidates: int
+
+
+def initial_code(
+    generator: Generator,
+    settings: InitSettings,
+    count: int,
+    start: Tensor | None = None,
+    objective: Objective | None = None,
+) -> Tensor:
+    """Return the code that the optimisation of each of `count` photos starts from.
+
+    What is random is drawn once for all photos: a photo's code does not depend on how many others come with it.
+
+    Args:
+        generator: The generator.
+        settings: `init` names the code, one of `INITS`.
+        count: Photos, N.
+        start: A code in place of it: [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [z_dim] or [N, z_dim].
+        objective: What "nearest" and "encoder" compare with, and look at.
+
+    Returns:
+        [N, num_ws, w_dim] in W+, [N, 1, w_dim] in W, [N, 1, z_dim] in Z, in memory of its own.
+
+    Raises:
+        LatentError: `start` has another shape, or holds NaN or infinity.
+        SettingsError: There is no such code in this space or for this generator.
+    """
+    rows = generator.num_ws if settings.space == "w+" else 1
+    width = generator.z_dim if settings.space == "z" else generator.w_dim
+    if start is not None:
+        code = _check_start(start, generator, settings.space, count)
+    else:
+        code = INITS[settings.init](generator, settings, objective)
+    return code.to(generator.w_mean).expand(count, rows, width).clone()
 
 
 def to_w_plus(code: Tensor, generator: Generator, space: str) -> Tensor:
-    """What the synthesis network reads, [N, num_ws, w_dim], of a code; gradients flow through."""
+    """Convert a code of any space to what the synthesis network reads, [N, num_ws, w_dim]; differentiable."""
     if space == "z":
         return generator.mapping(code[:, 0])
     return code.expand(-1, generator.num_ws, -1)
 
 
-def initial_code(
-    generator: Generator,
-    settings: EmbedSettings,
-    count: int,
-    start: Tensor | None = None,
-    objective: Objective | None = None,
-) -> Tensor:
-    """The code that the search for each of `count` photos starts from, by `EmbedSettings.init`.
+# ---- the initial codes: each broadcasts to [N, rows, width] ----------------------------------------------------------
 
-    start: given in place of it: [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [z_dim] or [N, z_dim].
-    objective: what "nearest" and "encoder" look at. What is random is drawn once for all photos: a photo's
-    start does not depend on how many others come with it. LatentError, SettingsError.
+
+def mean(generator: Generator, settings: InitSettings, objective: Objective | None) -> Tensor:
+    """The mean latent; in Z, of random z, the one whose w is nearest to it.
+
+    z = 0 is no such code, as z counts by its direction alone.
     """
-    rows = generator.num_ws if settings.space == "w+" else 1
-    width = generator.z_dim if settings.space == "z" else generator.w_dim
-    if settings.init == "auto":
-        found = settings.space != "z" and has_encoder(generator)
-        settings = replace(settings, init="encoder" if found else "mean")
-    if start is not None:
-        code = _check_start(start, generator, settings.space, count)
-    elif settings.init == "mean":
-        code = _mean_z(generator, settings) if settings.space == "z" else generator.w_mean
-    elif settings.init == "uniform":
-        code = torch.rand(1, rows, width, generator=torch.Generator().manual_seed(settings.seed)) * 2 - 1
-    elif settings.init == "zeros":
-        code = torch.zeros(width)
-    elif objective is None:
-        raise SettingsError(f"init is {settings.init!r}, which looks at the photos: leave it to embed().")
-    elif settings.init == "nearest":
-        code = _nearest(generator, settings, objective)
-    else:
-        code = _encoded(generator, settings, objective)
-    return code.to(generator.w_mean).expand(count, rows, width).clone()
-
-
-def _mean_z(generator: Generator, settings: EmbedSettings) -> Tensor:
-    """The random z whose w is nearest to the mean; z = 0 is no code, as z counts by its direction alone."""
+    if settings.space != "z":
+        return generator.w_mean
     z = generator.sample_z(settings.candidates, settings.seed)
     with torch.no_grad():
         distance = (generator.mapping(z)[:, 0] - generator.w_mean).square().sum(dim=1)
     return z[distance.argmin()]
 
 
+def uniform(generator: Generator, settings: InitSettings, objective: Objective | None) -> Tensor:
+    """Random numbers, uniform in [-1, 1]."""
+    rows = generator.num_ws if settings.space == "w+" else 1
+    width = generator.z_dim if settings.space == "z" else generator.w_dim
+    return torch.rand(1, rows, width, generator=torch.Generator().manual_seed(settings.seed)) * 2 - 1
+
+
+def zeros(generator: Generator, settings: InitSettings, objective: Objective | None) -> Tensor:
+    """Zeros."""
+    return torch.zeros(1)
+
+
 @torch.no_grad()
-def _nearest(generator: Generator, settings: EmbedSettings, objective: Objective) -> Tensor:
-    """For each photo the random code whose image has the least loss: [N, 1, z_dim | w_dim]."""
+def nearest(generator: Generator, settings: InitSettings, objective: Objective | None) -> Tensor:
+    """For each photo, of `candidates` random codes, the one whose image has the lowest loss."""
+    objective = _needed(objective, settings)
     z = generator.sample_z(settings.candidates, settings.seed)
     losses = []
     for some in z.split(CHUNK):
         w_plus = generator.mapping(some)
         images = generator.synthesis(w_plus)
         photos = torch.arange(len(objective), device=z.device)[:, None].expand(-1, len(some))
-        terms = [objective.keep(k)(images, w_plus, []) for k in photos]  # each photo against all of these images
+        terms = [objective.select(k)(w_plus, [], images) for k in photos]  # each photo against all of these images
         losses.append(torch.stack([sum(values.values()) for values in terms]))
     best = torch.cat(losses, dim=1).argmin(dim=1)  # [N, candidates] -> [N]
     return (z if settings.space == "z" else generator.mapping(z)[:, 0])[best][:, None]
 
 
-@torch.no_grad()
-def _encoded(generator: Generator, settings: EmbedSettings, objective: Objective) -> Tensor:
-    """The code that the encoder names for each photo, as the loss sees it: [N, 1, w_dim]."""
-    from i2s.encoder import load_encoder
-    from i2s.images import resize
-
+def encoder(generator: Generator, settings: InitSettings, objective: Objective | None) -> Tensor:
+    """The code that the encoder predicts of each photo as the loss sees it."""
+    objective = _needed(objective, settings)
     if settings.space == "z":
         raise SettingsError("The encoder names a code of W, not of Z: use space='w' or 'w+', or another init.")
-    encoder = load_encoder(device=generator.device)
-    if not _belongs(encoder, generator):
+    network = load_encoder(device=generator.device)
+    if not _belongs(network, generator):
         raise SettingsError(
-            f"The encoder belongs to the generator {encoder.generator!r} and knows nothing of "
+            f"The encoder belongs to the generator {network.generator!r} and knows nothing of "
             f"{generator.name or 'unnamed'!r}: use another init, such as 'mean'."
         )
+    return _encoded(network, objective)
+
+
+def auto(generator: Generator, settings: InitSettings, objective: Objective | None) -> Tensor:
+    """The encoder's code if the shipped encoder was trained with this generator, else the mean."""
+    if settings.space != "z" and _belongs(network := load_encoder(device=generator.device), generator):
+        return _encoded(network, _needed(objective, settings))
+    return mean(generator, settings, objective)
+
+
+INITS: dict[str, Callable[[Generator, InitSettings, Objective | None], Tensor]] = {
+    "mean": mean,
+    "uniform": uniform,
+    "zeros": zeros,
+    "nearest": nearest,
+    "encoder": encoder,
+    "auto": auto,
+}
+
+
+def _needed(objective: Objective | None, settings: InitSettings) -> Objective:
+    if objective is None:
+        raise SettingsError(f"init is {settings.init!r}, which looks at the photos: leave it to embed().")
+    return objective
+
+
+def _belongs(network: Encoder, generator: Generator) -> bool:
+    """True if the encoder was trained with this generator."""
+    return network.generator == generator.name and network.w_dim == generator.w_dim
+
+
+@torch.no_grad()
+def _encoded(network: Encoder, objective: Objective) -> Tensor:
+    """Predict the codes [N, 1, w_dim]."""
     seen = objective.seen
-    if seen.shape[-2:] != (encoder.resolution, encoder.resolution):
-        seen = resize(seen, encoder.resolution).to(generator.device)
-    return encoder(seen.float())[:, None]
-
-
-def has_encoder(generator: Generator) -> bool:
-    """Whether the shipped encoder was trained with this generator."""
-    from i2s.encoder import load_encoder
-
-    return _belongs(load_encoder(), generator)
-
-
-def _belongs(encoder, generator: Generator) -> bool:
-    return encoder.generator == generator.name and encoder.w_dim == generator.w_dim
+    if seen.shape[-2:] != (network.resolution, network.resolution):
+        seen = resize(seen, network.resolution).to(objective.photos.device)
+    return network(seen.float())[:, None]
 
 
 def _check_start(start: Tensor, generator: Generator, space: str, count: int) -> Tensor:
-    """The given code as [1 | N, rows, width]."""
+    """Return the given code as [1 | N, rows, width]."""
     if not torch.isfinite(start).all():
         raise LatentError("The initial code holds NaN or infinity: give a code of finite numbers.")
     shape = list(start.shape)

@@ -1,32 +1,45 @@
-"""Step 3: what is compared, and by which loss."""
+"""Step 3, compare the images with the photos."""
 
-import importlib.util
+from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from i2s.embedding.settings import EmbedSettings
 from i2s.errors import SettingsError
-from i2s.generators.base import Generator
-from i2s.latents import latent_statistics
-from i2s.losses import LPIPS, TAP_NAMES, Degraded, Masked, NoiseRegularization, Perceptual, PixelMSE, PNorm, Sum
-from i2s.losses.combine import select
-from i2s.losses.vgg16 import cached_file
+from i2s.losses import Masked, WeightedSum
+from i2s.losses.base import select
 
 
 class Objective:
     """The loss of images against N photos; what depends on the photos alone is computed once.
 
-    loss: a `Sum` of terms. photos: [N, 3, R, R] in [-1, 1]. degradation: a function of images [N, 3, R, R]
-    that destroys what shall not be compared (`i2s.embedding.degradations`), or None. mask: [N|1, 1, R, R] in 0..1, how
-    much pixels count, or None. seen: the photos as they are compared. SettingsError.
+    Args:
+        loss: The terms.
+        photos: [N, 3, R, R] in [-1, 1].
+        degradation: A function of images [N, 3, R, R] that destroys what shall not be compared
+            (`i2s.embedding.degradations`), or None.
+        mask: [N|1, 1, R, R] in 0..1, how much each pixel counts, or None.
+
+    Attributes:
+        seen: The photos as they are compared, after the degradation.
+
+    Raises:
+        SettingsError: The mask is of another size, or a term takes none.
     """
 
-    def __init__(self, loss: Sum, photos: Tensor, degradation=None, mask: Tensor | None = None):
-        self.loss, self.photos, self.degradation, self.mask = loss, photos, degradation, mask
+    def __init__(
+        self,
+        loss: WeightedSum,
+        photos: Tensor,
+        degradation: Callable[[Tensor], Tensor] | None = None,
+        mask: Tensor | None = None,
+    ):
+        self.loss = loss
+        self.photos = photos
+        self.degradation = degradation
+        self.mask = mask
         if mask is not None:
             for term in loss.image_parts:
-                Masked(term, mask)  # says so where a term takes no mask
+                Masked(term, mask)  # raises if the term takes no mask
             if mask.shape[2:] != photos.shape[2:] or len(mask) not in (1, len(photos)):
                 size = f"1, {photos.shape[2]}, {photos.shape[3]}"
                 raise SettingsError(
@@ -38,94 +51,26 @@ class Objective:
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __call__(self, images: Tensor, w_plus: Tensor, noise: list[Tensor]) -> dict[str, Tensor]:
-        """{term: [N]}, weighted, differentiable, of images [N, 3, R, R], their codes and noise maps."""
+    def __call__(self, w_plus: Tensor, noise: list[Tensor], images: Tensor) -> dict[str, Tensor]:
+        """Return {term: [N]}, weighted and differentiable.
+
+        Args:
+            w_plus: Codes [N, num_ws, w_dim].
+            noise: Noise maps that are optimised, each [N, 1, H, W]; [] for none.
+            images: Their images [N, 3, R, R].
+        """
         masked = {} if self.mask is None else {"mask": self.mask}
         terms = self.loss(self._degraded(images), self.prepared, **masked)
         return terms | self.loss.latent_terms(w_plus, noise)
 
-    def keep(self, rows: Tensor) -> "Objective":
-        """That of the photos `rows` alone; a row may be there several times."""
-        mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[rows]
-        loss, degradation = (select(part, rows) for part in (self.loss, self.degradation))
-        return Objective(loss, self.photos[rows], degradation, mask)
+    def select(self, index: Tensor) -> "Objective":
+        """Return the objective of the photos `index` alone; a photo may be there several times."""
+        mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[index]
+        return Objective(select(self.loss, index), self.photos[index], select(self.degradation, index), mask)
+
+    def with_loss(self, loss: WeightedSum) -> "Objective":
+        """Return the same photos compared by another loss."""
+        return Objective(loss, self.photos, self.degradation, self.mask)
 
     def _degraded(self, images: Tensor) -> Tensor:
         return images if self.degradation is None else self.degradation(images)
-
-
-HALF_SCALE = 256.0  # the loss is multiplied by it, and the gradients divided, where convolutions are in float16
-
-
-def loss_scale(generator: Generator) -> float:
-    """What a loss is multiplied by before `backward`, so that its gradients survive the generator's precision.
-
-    Half precision ends at 6e-8, and a mean over a picture gives smaller gradients: see load_generator.
-    """
-    half = getattr(getattr(generator, "synthesis", None), "dtype", None) is torch.float16
-    return HALF_SCALE if half else 1.0
-
-
-def code_loss(settings: EmbedSettings, generator: Generator, perceptual, notices: list[str]) -> Sum:
-    """The loss that the settings describe.
-
-    Where LPIPS is asked for but cannot be had, the four feature maps of the perceptual network take its
-    place, and a line in `notices` says so.
-    """
-    terms = [PixelMSE(settings.mse_weight)] if settings.mse_weight else []
-    terms += _feature_terms(settings, perceptual, settings.lpips_weight, notices)
-    if settings.p_norm_weight:
-        terms.append(PNorm(latent_statistics(generator), settings.p_norm_weight))
-    if settings.noise is not None and settings.noise.when == "joint" and settings.noise.regularization:
-        terms.append(NoiseRegularization(settings.noise.regularization))
-    return Sum(*terms)
-
-
-def noise_loss(settings: EmbedSettings) -> Sum:
-    """Pixels alone (Image2StyleGAN++): what noise maps draw is fine texture, which needs no features."""
-    weight = settings.noise.regularization
-    return Sum(PixelMSE(), *([NoiseRegularization(weight)] if weight else []))
-
-
-def tuning_loss(loss: Sum, settings: EmbedSettings) -> Sum:
-    """The feature terms of the search, and pixels (Roich et al. 2021, equation 2).
-
-    SettingsError for a loss of the user's own with a mask or a degradation in it: the pixels would know nothing of it.
-    """
-    if any(isinstance(term, Masked | Degraded) for term in loss.image_parts):
-        raise SettingsError(
-            "Tuning compares pixels too, but the loss has a mask or a degradation for terms of its own: "
-            "give it to embed(mask=...) or embed(degradation=...), where it is for all of them."
-        )
-    features = [term for term in loss.image_parts if isinstance(term, (LPIPS, Perceptual))]
-    return Sum(PixelMSE(settings.tuning.mse_weight), *features)
-
-
-def lpips_weight(loss: Sum) -> float | None:
-    """The weight of the loss's LPIPS term, if it has one."""
-    return next((term.weight for term in loss.image_parts if isinstance(term, LPIPS)), None)
-
-
-def _feature_terms(settings: EmbedSettings, perceptual, weight: float, notices: list[str]) -> list:
-    taps, terms = settings.tap_weights, []
-    if weight and (reason := _no_lpips()):
-        notices.append(f"The perceptual network's four feature maps take the place of LPIPS, {reason}.")
-        taps = taps if any(taps) else (weight,) * 4
-    elif weight:
-        terms.append(LPIPS("vgg", weight))
-    own = tuple(getattr(perceptual, "tap_names", TAP_NAMES))
-    if any(taps) and own != settings.taps != TAP_NAMES:
-        notices.append(
-            f"The {getattr(perceptual, 'name', 'given')} network has no feature maps {', '.join(settings.taps)}: "
-            f"{', '.join(own)} take their place."
-        )
-    return terms + ([Perceptual(perceptual, taps)] if any(taps) else [])
-
-
-def _no_lpips() -> str:
-    """Why LPIPS cannot be had, or "": it downloads nothing unasked."""
-    if importlib.util.find_spec("lpips") is None:
-        return 'whose package is not installed (pip install "i2s[lpips]")'
-    if not cached_file().is_file():
-        return "whose VGG-16 is not in torch's cache (perceptual='vgg16' fetches it, 528 MB)"
-    return ""

@@ -1,8 +1,10 @@
-"""The settings of the papers, by name: `embed(photo, preset="ii2s")`. Keywords of `embed` change single ones.
+"""Settings of the papers, by name: `embed(photo, preset="ii2s")`; keywords of `embed` change single ones.
 
-Where a paper's loss has LPIPS and it cannot be had, the four feature maps of the perceptual network take its
-place; the result's `notices` say so.
+If a paper's loss has LPIPS and it cannot be had, the four feature maps of the perceptual network take its place; the
+result's `notices` say so. To add a preset, write a function and give it a name in `PRESETS`.
 """
+
+from collections.abc import Callable
 
 from i2s.embedding.settings import EmbedSettings, NoiseSettings, TuningSettings
 from i2s.errors import SettingsError
@@ -18,10 +20,10 @@ def image2stylegan() -> EmbedSettings:
 
 
 def fast() -> EmbedSettings:
-    """Not a paper's: the loss of 1000 steps of Image2StyleGAN in about a tenth of the time, and then a little further.
+    """i2s's own: the loss of 1000 steps of Image2StyleGAN (arXiv 1904.03189) in about a tenth of the time, or lower.
 
-    The loss of arXiv 1904.03189 in W+, from the encoder's code where there is one, by L-BFGS (Liu and Nocedal 1989) in
-    coordinates scaled by what the styles do to the image; `benchmarks/time_to_quality.py` compares it with others.
+    W+ from the encoder's code if there is one, by L-BFGS (Liu and Nocedal 1989) with a Gauss-Newton preconditioner;
+    `benchmarks/time_to_quality.py` compares it with others.
     """
     return EmbedSettings(space="w+", init="auto", steps=150, optimizer="lbfgs")
 
@@ -30,7 +32,7 @@ def stylegan2() -> EmbedSettings:
     """The projector of StyleGAN2 (Karras et al., CVPR 2020, arXiv 1912.04958, section 5 and appendix D).
 
     W from the mean latent, 1000 steps at 0.1, 5 % up and 25 % down; noise of 0.05 spreads added to w, gone
-    after 3/4 of the steps; LPIPS alone; noise maps searched for together with w, regularised by 1e5,
+    after 3/4 of the steps; LPIPS alone; noise maps optimised together with w, regularised by 1e5,
     normalised after each step.
     """
     return EmbedSettings(
@@ -103,7 +105,7 @@ def pti() -> EmbedSettings:
     )
 
 
-PRESETS = {
+PRESETS: dict[str, Callable[[], EmbedSettings]] = {
     "fast": fast,
     "image2stylegan": image2stylegan,
     "stylegan2": stylegan2,
@@ -114,7 +116,7 @@ PRESETS = {
 
 
 def preset_settings(name: str) -> EmbedSettings:
-    """The settings of a preset by its name. SettingsError for another name."""
+    """Return the settings of a preset; SettingsError if there is none of that name."""
     if name not in PRESETS:
         raise SettingsError(f"There is no preset {name!r}: they are {', '.join(PRESETS)}.")
     return PRESETS[name]()

@@ -7,53 +7,61 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from i2s.embedding.settings import EmbedSettings
+from i2s.embedding.stopping import StopReason
 from i2s.errors import LatentError
-from i2s.files import write_atomically
-from i2s.tensors import read_tensors
+from i2s.files import read_safetensors, with_prefix, write_safetensors
+from i2s.generators.base import Generator
 
 FORMAT, VERSION = "i2s-embedding", 2
-ADDED = ("photo_steps", "endings", "loss_terms", "task", "notices")  # notes that files of version 1 lack
+PLAIN = ("snapshot_steps", "generator", "perceptual", "seconds", "stopped")  # fields that are JSON as they are
+ADDED = ("photo_steps", "endings", "loss_terms", "task", "notices")  # the same, which files of version 1 lack
 
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """Codes, images and history of N embedded photos.
+    """Codes, images and history of N embedded photos."""
 
-    w_plus: [N, num_ws, w_dim], float32. image: [N, 3, R, R], what the generator draws of it, about [-1, 1].
-    target: [N, 3, R, R], the photos.
-    noise: the maps that were used: the stored ones, [H, W], or those found for each photo, [N, 1, H, W].
-    history: {term: [steps + 1, N]}, the loss of the code before each update and of the last; where a further stage
-    starts, by its loss. photo_steps: updates of each photo, after which its values stay as they are.
-    snapshot_steps, snapshots: some codes on the way, [S, N, num_ws, w_dim].
-    frames: the images of the snapshots, uint8 [S, N, 3, r, r], r at most 256.
-    stopped: why it ended early, or "". endings: for each photo "settled" where its loss had, what went wrong, or "".
-    tuned: for each photo the weights of the synthesis network that were tuned for it, {} for none.
-    perceptual, loss_terms, task: what it was compared by, and through which degradation.
-    notices: what could not be done as asked.
-    """
-
+    # [N, num_ws, w_dim], float32
     w_plus: Tensor
+    # [N, 3, R, R], what the generator draws of the codes, in about [-1, 1]
     image: Tensor
+    # [N, 3, R, R], the photos
     target: Tensor
+    # maps that were used: the stored ones, [H, W], or those optimised for each photo, [N, 1, H, W]
     noise: list[Tensor]
+    # {term: [steps + 1, N]}: loss of the code before each update and of the last; where a further stage starts, by its
+    # loss
     history: dict[str, Tensor]
+    # steps of the snapshots
     snapshot_steps: list[int]
+    # codes on the way, [S, N, num_ws, w_dim]
     snapshots: Tensor
-    settings: object
+    # settings of the embedding
+    settings: EmbedSettings
+    # the generator, in words
     generator: str
+    # networks whose features were compared, in words; "" for none
     perceptual: str
+    # seconds that it took
     seconds: float
+    # why it ended early, or ""
     stopped: str = ""
+    # images of the snapshots, uint8 [S, N, 3, r, r], r at most 256
     frames: Tensor | None = None
+    # updates of each photo, after which its values stay as they are
     photo_steps: list[int] = field(default_factory=list)
+    # for each photo "settled" if its loss had, what went wrong, or ""
     endings: list[str] = field(default_factory=list)
+    # for each photo the weights of the synthesis network that were tuned for it, {} for none
     tuned: list[dict[str, Tensor]] = field(default_factory=list)
+    # terms of the loss, in words
     loss_terms: str = ""
+    # degradation through which it was compared, in words
     task: str = ""
+    # what could not be done as asked
     notices: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -61,7 +69,7 @@ class EmbedResult:
 
     @property
     def loss(self) -> Tensor:
-        """The weighted sum of all terms, [steps + 1, N]."""
+        """Weighted sum of all terms, [steps + 1, N]."""
         return torch.stack(list(self.history.values())).sum(dim=0)
 
     @property
@@ -69,17 +77,28 @@ class EmbedResult:
         """Updates made."""
         return len(self.loss) - 1
 
+    @property
+    def interrupted(self) -> bool:
+        """True if Ctrl-C ended it."""
+        return self.stopped == StopReason.INTERRUPTED.value
+
     def select(self, k: int) -> "EmbedResult":
-        """The result of photo k alone, as if it had been embedded by itself; -1 is the last photo. IndexError."""
+        """Return the result of photo k alone, as if it had been embedded by itself; -1 is the last photo.
+
+        Raises:
+            IndexError: There is no such photo.
+        """
         k = range(len(self))[k]
         row = slice(k, k + 1)
         last = self.photo_steps[k] if self.photo_steps else self.steps
         # the snapshots until its own last step, which the newest one shows
         kept = [s for s, step in enumerate(self.snapshot_steps) if step < last] + [len(self.snapshot_steps) - 1]
-        of_all = not self.endings or self.stopped == "interrupted"
+        stopped = self.stopped
+        if self.endings and not self.interrupted:
+            stopped = "" if self.endings[k] == StopReason.SETTLED.value else self.endings[k]
         return dataclasses.replace(
             self,
-            stopped=self.stopped if of_all else self.endings[k].replace("settled", ""),
+            stopped=stopped,
             w_plus=self.w_plus[row],
             image=self.image[row],
             target=self.target[row],
@@ -93,8 +112,8 @@ class EmbedResult:
             tuned=self.tuned[row],
         )
 
-    def render(self, generator) -> Tensor:
-        """The image of the code with the noise that was used, [N, 3, R, R].
+    def render(self, generator: Generator) -> Tensor:
+        """Return the images of the codes with the noise that was used, [N, 3, R, R].
 
         The same as `image` with the same generator. A photo for which weights were tuned is drawn with those.
         """
@@ -105,10 +124,11 @@ class EmbedResult:
         with torch.no_grad():
             return generator.synthesis(self.w_plus.to(generator.device), noise if noise else "const")
 
-    def tuned_generator(self, generator, k: int = 0):
-        """A copy of the generator with the weights that were tuned for photo k; itself where none were.
+    def tuned_generator(self, generator: Generator, k: int = 0) -> Generator:
+        """Return a copy of the generator with the weights that were tuned for photo k; itself if none were.
 
-        LatentError when they are of another generator.
+        Raises:
+            LatentError: The weights are of another generator.
         """
         if not self.tuned or not self.tuned[k]:
             return generator
@@ -120,8 +140,10 @@ class EmbedResult:
         return tuned.requires_grad_(False)
 
     def save(self, path: str | Path) -> Path:
-        """Write all of it to one safetensors file; an existing file is replaced only when the new one is
-        complete.
+        """Write all of it to one safetensors file; an existing file is replaced when the new one is complete.
+
+        Raises:
+            OutputError: The file cannot be written.
         """
         tensors = {"w_plus": self.w_plus, "image": self.image, "target": self.target, "snapshots": self.snapshots}
         tensors |= {f"noise.{k}": n for k, n in enumerate(self.noise)}
@@ -129,69 +151,42 @@ class EmbedResult:
         tensors |= {f"tuned.{k}.{name}": weight for k, own in enumerate(self.tuned) for name, weight in own.items()}
         if self.frames is not None:
             tensors["frames"] = self.frames
-        notes = {
-            "settings": dataclasses.asdict(self.settings),
-            "snapshot_steps": self.snapshot_steps,
-            "generator": self.generator,
-            "perceptual": self.perceptual,
-            "seconds": self.seconds,
-            "stopped": self.stopped,
-            "terms": list(self.history),
-            "photo_steps": self.photo_steps,
-            "endings": self.endings,
-            "tuned": len(self.tuned),
-            "loss_terms": self.loss_terms,
-            "task": self.task,
-            "notices": self.notices,
-        }
-        metadata = {"format": FORMAT, "version": str(VERSION), "result": json.dumps(notes)}
-        return write_atomically(path, save({k: v.contiguous() for k, v in tensors.items()}, metadata))
+        facts = {name: getattr(self, name) for name in PLAIN + ADDED}
+        facts |= {"settings": dataclasses.asdict(self.settings), "terms": list(self.history), "tuned": len(self.tuned)}
+        return write_safetensors(path, tensors, FORMAT, VERSION, {"result": json.dumps(facts)})
 
     @classmethod
     def load(cls, path: str | Path) -> "EmbedResult":
-        """Read what `save` wrote. LatentError when the file is missing, broken or something else."""
-        from i2s.embedding import EmbedSettings
+        """Read what `save` wrote.
 
+        Raises:
+            LatentError: The file is missing, broken or something else.
+        """
+        advice = "give the file that `i2s embed` wrote"
+        tensors, metadata = read_safetensors(path, FORMAT, VERSION, LatentError, kind="an embedding", advice=advice)
         try:
-            with safe_open(str(path), framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise LatentError(f"{path} is not an embedding saved by i2s: give the file that `i2s embed` wrote.")
-                if int(metadata["version"]) > VERSION:
-                    raise LatentError(f"{path} was written by a newer i2s: update i2s to read it.")
-                notes = json.loads(metadata["result"])
-                tensors = read_tensors(file)
-            count = sum(name.startswith("noise.") for name in tensors)
+            facts = json.loads(metadata["result"])
             return cls(
                 w_plus=tensors["w_plus"],
                 image=tensors["image"],
                 target=tensors["target"],
-                noise=[tensors[f"noise.{k}"] for k in range(count)],
-                history={term: tensors[f"history.{term}"] for term in notes["terms"]},
-                snapshot_steps=notes["snapshot_steps"],
+                noise=[tensors[f"noise.{k}"] for k in range(len(with_prefix(tensors, "noise.")))],
+                history={term: tensors[f"history.{term}"] for term in facts["terms"]},
                 snapshots=tensors["snapshots"],
-                settings=EmbedSettings(**notes["settings"]),
-                generator=notes["generator"],
-                perceptual=notes["perceptual"],
-                seconds=notes["seconds"],
-                stopped=notes["stopped"],
+                settings=EmbedSettings(**facts["settings"]),
                 frames=tensors.get("frames"),
-                tuned=_tuned(tensors, notes.get("tuned", 0)),
-                **{name: notes[name] for name in ADDED if name in notes},
+                tuned=_tuned(tensors, facts.get("tuned", 0)),
+                **{name: facts[name] for name in PLAIN},
+                **{name: facts[name] for name in ADDED if name in facts},
             )
-        except FileNotFoundError:
-            raise LatentError(f"There is no file {path}: give the file that `i2s embed` wrote.") from None
-        except LatentError:
-            raise
-        except (SafetensorError, LookupError, TypeError, ValueError, OSError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise LatentError(f"{path} is broken and cannot be read as an embedding: embed the photo again.") from error
 
 
 def _tuned(tensors: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
-    """The tuned weights of each of `count` photos, out of a file's tensors."""
+    """Return the tuned weights of each of `count` photos, out of a file's tensors."""
     found: list[dict[str, Tensor]] = [{} for _ in range(count)]
-    for name, tensor in tensors.items():
-        if name.startswith("tuned."):
-            _, k, weight = name.split(".", 2)
-            found[int(k)][weight] = tensor
+    for name, tensor in with_prefix(tensors, "tuned.").items():
+        k, weight = name.split(".", 1)
+        found[int(k)][weight] = tensor
     return found

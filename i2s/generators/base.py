@@ -1,36 +1,34 @@
-"""What every generator offers: one small protocol, whatever its architecture.
+"""The interface of every generator, whatever its architecture.
 
-    z [N, z_dim]  --mapping-->  w_plus [N, num_ws, w_dim]  --synthesis-->  image [N, 3, R, R] in about [-1, 1]
+z [N, z_dim]  --mapping-->  w_plus [N, num_ws, w_dim]  --synthesis-->  image [N, 3, R, R] in about [-1, 1]
 """
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from i2s.errors import LatentError, SettingsError
+from i2s.latents import LatentStatistics
 
 Noise = str | Sequence[Tensor]
 
 
 class Generator(nn.Module):
-    """Base of StyleGAN1, 2 and 3.
+    """Base of StyleGAN1, 2 and 3."""
 
-    Attributes: `kind` ("stylegan1", ...), `config` (frozen dataclass; `resolution`, `z_dim`, `w_dim`),
-    `num_ws` (rows of a W+ code), `mapping`, `synthesis`, and the buffer `w_mean` [w_dim], the mean of W.
-    """
-
-    kind: str
+    kind: str  # "stylegan1", "stylegan2", "stylegan3"
     name: str = ""  # where it came from; set by load_generator
-    latents: object | None = None  # LatentStatistics of its file, if it holds them; see i2s.latents
-    config: object
-    num_ws: int
-    mapping: nn.Module
-    synthesis: nn.Module
+    config: Any  # frozen dataclass with `resolution`, `z_dim`, `w_dim`
+    num_ws: int  # rows of a W+ code
+    mapping: nn.Module  # z [N, z_dim] -> w_plus [N, num_ws, w_dim]; holds `w_mean`
+    synthesis: nn.Module  # w_plus -> image [N, 3, R, R]
+    latents: LatentStatistics | None = None  # statistics of W in its file, if there are any
 
-    # (truncation_psi, truncation_cutoff) that the official network applies when it is asked for nothing else.
-    # `mapping` itself never truncates unasked: pass these on where the official pictures are wanted.
+    # (truncation_psi, truncation_cutoff) of the official network's default. `mapping` itself truncates nothing by
+    # default: pass these on for the official images.
     official_truncation: tuple[float, int | None] = (1.0, None)
 
     @property
@@ -47,7 +45,7 @@ class Generator(nn.Module):
 
     @property
     def w_mean(self) -> Tensor:
-        """The mean latent, [w_dim]: the code of the average face, and where most embeddings start."""
+        """The mean latent, [w_dim]: the code of the average face, from which most embeddings start."""
         return self.mapping.w_mean
 
     @property
@@ -59,23 +57,33 @@ class Generator(nn.Module):
         return f"{self.name or 'unnamed'} ({self.kind}, {self.resolution} px, W+ {self.num_ws} x {self.w_dim})"
 
     def forward(self, z: Tensor, truncation_psi: float = 1.0, noise: Noise = "const") -> Tensor:
-        """Image [N, 3, R, R] of z [N, z_dim]: mapping, truncation, synthesis."""
+        """Generate images [N, 3, R, R] from z [N, z_dim]: mapping, truncation, synthesis."""
         return self.synthesis(self.mapping(z, truncation_psi), noise)
 
     def sample_z(self, count: int, seed: int) -> Tensor:
-        """`count` latent codes z ~ N(0, I), [count, z_dim]; the same seed gives the same codes on every machine."""
+        """Draw codes z ~ N(0, I), [count, z_dim]; the same seed gives the same codes on every machine."""
         rng = torch.Generator().manual_seed(seed)
         return torch.randn(count, self.z_dim, generator=rng).to(self.w_mean)
 
     def noise_maps(self) -> list[Tensor]:
-        """The stored noise maps, each [H, W], in the order in which `synthesis(noise=[...])` takes them."""
+        """Stored noise maps, each [H, W], in the order in which `synthesis(noise=[...])` takes them."""
         return self.synthesis.noise_maps()
 
 
 def truncate(w_plus: Tensor, w_mean: Tensor, psi: float, cutoff: int | None) -> Tensor:
-    """Truncation: pull the first `cutoff` rows (all when None) towards the mean, w_mean + psi (w - w_mean).
+    """Truncate a code: w_mean + psi (w - w_mean) (Karras et al. 2019, appendix B).
 
-    SettingsError for a psi that is not finite or a negative cutoff; a cutoff beyond the last row means all rows.
+    Args:
+        w_plus: [N, num_ws, w_dim].
+        w_mean: [w_dim].
+        psi: 1 changes nothing, 0 gives the mean.
+        cutoff: Number of rows that are truncated, from the first on; None, or more than there are: all.
+
+    Returns:
+        [N, num_ws, w_dim].
+
+    Raises:
+        SettingsError: psi is not finite, or cutoff is negative.
     """
     if not math.isfinite(psi):
         raise SettingsError(f"truncation_psi is {psi}: it is a number, usually from 0 (the mean) to 1 (no truncation).")
@@ -112,7 +120,16 @@ def _check_floats(code: Tensor, name: str) -> None:
 
 
 def choose_noise(noise: Noise, stored: list[Tensor]) -> list[Tensor | None]:
-    """One map (or None) per noise input: the stored ones, none, or those given ([H, W], [1|N, 1, H, W])."""
+    """Choose one noise map (or None) per noise input.
+
+    Args:
+        noise: "const" (the stored maps), "none", or maps [H, W] or [1|N, 1, H, W], as `noise_maps()` orders them.
+        stored: The generator's own maps, each [H, W].
+
+    Raises:
+        SettingsError: `noise` is another word.
+        LatentError: Maps of another number or shape.
+    """
     if isinstance(noise, str):
         if noise == "const":
             return stored
@@ -130,25 +147,25 @@ def choose_noise(noise: Noise, stored: list[Tensor]) -> list[Tensor | None]:
 
 
 def shown(value: object) -> str:
-    """A setting for a message. It may come from a hostile file, so nothing but a short plain value is printed."""
+    """Format a setting for a message: it may come from a hostile file, so only a short plain value is printed."""
     plain = isinstance(value, (bool, int, float, str, type(None)))
     return ascii(value)[:40] if plain else f"of type {type(value).__name__}"
 
 
 def check_size(name: str, value: object, low: int = 1, high: int = 65536) -> None:
-    """SettingsError unless a network's setting is a whole number within bounds, so that no file asks for petabytes."""
+    """SettingsError unless the value is a whole number within bounds, so that no file can ask for petabytes."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise SettingsError(f"{name} is {shown(value)}: it must be a whole number from {low} to {high}.")
 
 
 def check_number(name: str, value: object, low: float, high: float) -> None:
-    """SettingsError unless a network's setting is a finite number within bounds."""
+    """SettingsError unless the value is a finite number within bounds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise SettingsError(f"{name} is {shown(value)}: it must be a number from {low} to {high}.")
 
 
 def check_resolution(resolution: object, lowest: int = 4) -> int:
-    """Number of doublings from 4 px to `resolution`, plus 1; SettingsError unless that is a power of two to 4096."""
+    """Return the number of blocks from 4 px to `resolution`; SettingsError unless it is a power of two up to 4096."""
     check_size("resolution", resolution, lowest, 4096)
     if resolution & (resolution - 1):
         raise SettingsError(f"resolution is {resolution}: it must be a power of two from {lowest} to 4096.")
@@ -156,7 +173,7 @@ def check_resolution(resolution: object, lowest: int = 4) -> int:
 
 
 def check_channels(channels: object, blocks: int) -> tuple[int, ...]:
-    """The channel counts as a tuple; SettingsError unless there is one for each of `blocks` resolutions."""
+    """Return the channel counts as a tuple; SettingsError unless there is one for each of `blocks` resolutions."""
     if not isinstance(channels, (tuple, list)) or len(channels) != blocks:
         count = len(channels) if isinstance(channels, (tuple, list)) else shown(channels)
         raise SettingsError(f"The channel counts are {count}, but this resolution needs {blocks} of them.")

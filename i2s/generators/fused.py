@@ -1,10 +1,10 @@
-"""The styled convolution of a frozen StyleGAN2, for embeddings: the same function, in fewer passes over memory.
+"""StyleGAN2's layer with frozen weights, for embeddings: the same function, in fewer passes over memory.
 
-When the weights are fixed, and only the code is looked for, three things are saved at every step:
+When the weights are fixed and only the code is optimised, three things are saved at every step:
 
-    weights      their squares and the memory layout that convolutions like are made once
-    backward     no gradient of the weights, and none of the intermediate results: what autograd would keep of five
-                 operations is one tensor here, the output, which is the next layer's input anyway
+    weights      their squares, and the memory layout that convolutions prefer, are computed once
+    backward     no gradient of the weights, and none of the intermediate results: instead of the results of five
+                 operations one tensor is kept, the output, which is the next layer's input anyway
     forward      everything after the convolution happens in place
 
     y = leaky_relu(conv(x * style) * demodulation + noise + bias) * gain
@@ -19,31 +19,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2s.device import row_chunks
 from i2s.generators import layers
-
-CHUNK = 1 << 19  # numbers; a product of so many stays in the cache of a processor
 
 
 class FrozenWeight(NamedTuple):
-    """What a frozen 3x3 convolution needs at every step.
+    """Cached form of the weight of a frozen 3x3 convolution."""
 
-    weight: as the convolution takes it, [out, in, 3, 3], or [in, out, 3, 3] for an up-convolution; channels last.
-    squares [out, in]: of the original weight, summed over the kernel, for the demodulation.
-    """
+    source: Tensor  # the weight; kept, so that its address is not given to another tensor
+    version: int  # the weight's version when it was cached
+    weight: Tensor  # as the convolution takes it: [out, in, 3, 3], or [in, out, 3, 3] when `up`; channels last
+    squares: Tensor  # [out, in], of the source, summed over the kernel, for the demodulation
 
-    source: Tensor  # kept, so that its address is not given to another tensor
-    version: int
-    weight: Tensor
-    squares: Tensor
-
-    def belongs_to(self, weight: Tensor, dtype: torch.dtype) -> bool:
-        """Is it of this weight, as it is now, in this precision?"""
+    def matches(self, weight: Tensor, dtype: torch.dtype) -> bool:
+        """True if the cached copy matches `weight` (same storage and version) and `dtype`."""
         same = self.source.data_ptr() == weight.data_ptr() and self.version == weight._version
         return same and self.source.dtype == weight.dtype and self.weight.dtype == dtype
 
 
 def freeze(weight: Tensor, dtype: torch.dtype, up: bool) -> FrozenWeight:
-    """Prepare weight [out, in, 3, 3]; half precision gets it scaled to a largest entry of 1 (see `modulated_conv`)."""
+    """Cache weight [out, in, 3, 3]; for half precision it is scaled to a largest entry of 1 (see `modulated_conv`)."""
     source = weight.detach()
     scaled = unit_range(source) if dtype == torch.float16 else source
     squares = scaled.square().sum(dim=(2, 3))  # [out, in]
@@ -52,20 +47,40 @@ def freeze(weight: Tensor, dtype: torch.dtype, up: bool) -> FrozenWeight:
 
 
 def unit_range(x: Tensor) -> Tensor:
-    """x with a largest entry of 1 in each x[k]; demodulation cancels the factor, and half precision ends at 65504."""
+    """Scale each x[k] to a largest entry of 1: demodulation cancels the factor, and half precision ends at 65504."""
     return x / x.abs().flatten(1).amax(1).clamp_min(1e-8).view(-1, *[1] * (x.ndim - 1))
 
 
-class StyledConvolution(torch.autograd.Function):
+class FusedModulatedConv(torch.autograd.Function):
     """leaky_relu(conv(x * style) * demodulation + noise + bias) * gain, limited to [-clamp, clamp].
 
-    x [N, in, H, W]; style [N, in]; demodulation [N, out]; noise [H, W] or [N, 1, H, W], already times its strength, or
-    None; bias [out]; frozen: `FrozenWeight`; with `up` the result has twice the size of x. -> [N, out, H, W]
-    No gradient for bias and weight.
+    There is no gradient for bias and weight. Arguments of `apply`:
+
+        x [N, in, H, W]
+        style [N, in]
+        demodulation [N, out]
+        noise [H, W] or [N, 1, H, W], already times its strength, or None
+        bias [out]
+        frozen: `FrozenWeight`
+        fir [k, k]: low-pass filter of an up-convolution
+        up: the result, [N, out, H, W], has twice the size of x
+        gain, clamp: of the leaky ReLU
     """
 
     @staticmethod
-    def forward(ctx, x, style, demodulation, noise, bias, frozen, fir, up, gain, clamp):
+    def forward(
+        ctx,
+        x: Tensor,
+        style: Tensor,
+        demodulation: Tensor,
+        noise: Tensor | None,
+        bias: Tensor,
+        frozen: FrozenWeight,
+        fir: Tensor,
+        up: bool,
+        gain: float,
+        clamp: float | None,
+    ) -> Tensor:
         y = x * channels(style, x)
         if up:
             y = F.conv_transpose2d(y, frozen.weight, stride=2)  # [N, out, 2H + 1, 2W + 1]
@@ -84,11 +99,12 @@ class StyledConvolution(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, style, demodulation, noise, bias, y = ctx.saved_tensors
         frozen, fir, up, gain, clamp = ctx.settings
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted: by autograd
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
             return *_differentiable(ctx, grad), *[None] * 6
+        # Demodulation, bias and noise, from the output alone
         if clamp is not None:
             grad = grad * (y.abs() < clamp)
         total = dot(y, grad)  # [N, out]: sum of a g'
@@ -101,6 +117,7 @@ class StyledConvolution(torch.autograd.Function):
             total -= dot(noise.to(g.dtype).expand_as(g), g)
             if ctx.needs_input_grad[3]:
                 noise_grad = g.sum(dim=1, keepdim=True, dtype=total.dtype).to(noise.dtype).sum_to_size(noise.shape)
+        # Convolution
         g = g.mul_(channels(demodulation, g))  # of the convolution's result
         if up:
             g = layers.filter2d(g, fir.flip(0, 1), padding=(2, 2), gain=4)
@@ -113,7 +130,7 @@ class StyledConvolution(torch.autograd.Function):
 
 
 def _differentiable(ctx, grad: Tensor) -> list[Tensor | None]:
-    """The gradients of x, style, demodulation and noise as functions that autograd can go through again."""
+    """Compute the gradients of x, style, demodulation and noise by autograd, so that they are differentiable again."""
     *inputs, bias, _ = ctx.saved_tensors
     frozen, fir, up, gain, clamp = ctx.settings
     x, style, demodulation, noise = inputs
@@ -134,15 +151,13 @@ def _differentiable(ctx, grad: Tensor) -> list[Tensor | None]:
 
 
 def channels(factors: Tensor, like: Tensor) -> Tensor:
-    """[N, C] as [N, C, 1, 1] in the precision of `like`."""
+    """Reshape [N, C] to [N, C, 1, 1], in the precision of `like`."""
     return factors[..., None, None].to(like.dtype)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of a * b over the pixels, [N, C, H, W] -> [N, C], in float32 at least; row by row where it spares memory."""
+    """Sum a * b over the pixels, [N, C, H, W] -> [N, C], in float32 at least; strip by strip where it saves memory."""
     dtype = torch.promote_types(a.dtype, torch.float32)
     if a.is_cuda:
         return (a * b).sum(dim=(2, 3), dtype=dtype)
-    rows = max(1, CHUNK * a.shape[2] // a.numel())
-    parts = zip(a.split(rows, dim=2), b.split(rows, dim=2))
-    return torch.stack([(x * y).sum(dim=(2, 3), dtype=dtype) for x, y in parts]).sum(0)
+    return torch.stack([(x * y).sum(dim=(2, 3), dtype=dtype) for x, y in row_chunks(a, b)]).sum(0)

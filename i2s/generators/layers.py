@@ -1,7 +1,7 @@
-"""The few operations that every StyleGAN is made of.
+"""Layers shared by StyleGAN1, 2 and 3.
 
-Equalised learning rate, the FIR filter that keeps up- and downsampling free of aliasing, and the leaky ReLU
-with its gain. Sources: Karras et al. 2018 (ProGAN, equalised learning rate), Karras et al. 2020 (StyleGAN2).
+Equalised learning rate (Karras et al. 2018, ProGAN), the FIR filter against aliasing, and the leaky ReLU with its gain
+(Karras et al. 2020, StyleGAN2).
 """
 
 import math
@@ -15,7 +15,7 @@ LRELU_GAIN = math.sqrt(2)
 
 
 def normal(*shape: int, std: float = 1.0) -> Tensor:
-    """Numbers from N(0, std^2) for a fresh network; on the meta device, where there are only shapes, none are drawn."""
+    """Draw initial weights from N(0, std^2); on the meta device, which has only shapes, none are drawn."""
     x = torch.empty(shape)
     return x if x.is_meta else x.normal_(std=std)
 
@@ -23,8 +23,8 @@ def normal(*shape: int, std: float = 1.0) -> Tensor:
 class EqualizedLinear(nn.Module):
     """Fully connected layer whose weights are stored with unit variance and scaled when used.
 
-    y = x (weight * lr_mul / sqrt(in))^T + bias * lr_mul, so every layer learns at the same speed (ProGAN 4.1);
-    `lr_mul` slows it down (0.01 in the mapping network). `gain` multiplies the weight's scale.
+    y = x (weight * gain * lr_mul / sqrt(in))^T + bias * lr_mul, so that every layer learns at the same speed (ProGAN,
+    section 4.1); `lr_mul` slows it down (0.01 in the mapping network).
     """
 
     def __init__(
@@ -64,21 +64,25 @@ def leaky_relu(x: Tensor, gain: float = LRELU_GAIN, clamp: float | None = None) 
 
 
 def normalize_2nd_moment(z: Tensor) -> Tensor:
-    """Scale each row of z [N, C] to a mean square of 1: the mapping network's input."""
+    """Scale each row of z [N, C] to a mean square of 1, as the mapping network does first."""
     return z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 def fir_kernel(taps: tuple[float, ...] = (1, 3, 3, 1)) -> Tensor:
-    """The separable low-pass filter as a [k, k] kernel that sums to 1."""
+    """Make the separable low-pass filter, a [k, k] kernel that sums to 1."""
     line = torch.tensor(taps, dtype=torch.float32, device="cpu")
     kernel = line[:, None] * line[None, :]
     return kernel / kernel.sum()
 
 
 def filter2d(x: Tensor, kernel: Tensor, padding: tuple[int, int], gain: float = 1.0) -> Tensor:
-    """Filter each channel of x [N, C, H, W] with `kernel` [k, k]; `padding` zeros (before, after) both ways.
+    """Filter each channel of x [N, C, H, W] with a kernel [k, k]: a true convolution, so the kernel is flipped.
 
-    A convolution in the mathematical sense: the kernel is flipped.
+    Args:
+        x: [N, C, H, W].
+        kernel: [k, k].
+        padding: Zeros before and after, along both axes.
+        gain: Factor on the result.
     """
     channels = x.shape[1]
     weight = (kernel.flip(0, 1) * gain).to(x.dtype).expand(channels, 1, *kernel.shape)
@@ -89,14 +93,7 @@ def filter2d(x: Tensor, kernel: Tensor, padding: tuple[int, int], gain: float = 
 
 
 def upsample2x(x: Tensor, kernel: Tensor) -> Tensor:
-    """Double the size of x [N, C, H, W]: zeros between the pixels, then the low-pass filter (StyleGAN2 4.1)."""
+    """Double the size of x [N, C, H, W]: insert zeros between the pixels, then filter (StyleGAN2, section 4.1)."""
     channels, taps = x.shape[1], kernel.shape[-1]
     weight = (kernel * 4).to(x.dtype).expand(channels, 1, taps, taps)
     return F.conv_transpose2d(x, weight, stride=2, padding=taps // 2 - 1, groups=channels)
-
-
-def downsample2x(x: Tensor, kernel: Tensor) -> Tensor:
-    """Halve the size of x [N, C, H, W]: the low-pass filter, then every second pixel."""
-    channels, taps = x.shape[1], kernel.shape[-1]
-    weight = kernel.flip(0, 1).to(x.dtype).expand(channels, 1, taps, taps)
-    return F.conv2d(x, weight, stride=2, padding=taps // 2 - 1, groups=channels)

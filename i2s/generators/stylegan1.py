@@ -5,9 +5,9 @@
     AdaIN       after each convolution: noise, bias, leaky ReLU, then every channel is normalised over the picture
                 and given the scale and shift that the style asks for (equation 1)
 
-This is the generator of the Image2StyleGAN paper. What StyleGAN2 changed is what stands out here: the style acts on
-activations that were normalised first (and leaves droplets), noise has a strength for each channel, and even the
-constant has a noise map and a style of its own.
+This is the generator of the Image2StyleGAN paper. StyleGAN2 changed three things: here the style acts on activations
+that were normalised first (which causes the droplets), noise has a strength for each channel, and even the constant has
+a noise map and a style of its own.
 """
 
 import math
@@ -26,25 +26,24 @@ from i2s.generators.base import (
     check_resolution,
     check_size,
     check_w_plus,
-    check_z,
     choose_noise,
-    truncate,
 )
+from i2s.generators.mapping import MappingNetwork
 
 INSTANCE_NORM_EPS = 1e-8  # the network was trained with this; PyTorch's default of 1e-5 changes the pictures
 
 
 @dataclass(frozen=True)
 class StyleGAN1Config:
-    """Shape of a StyleGAN1: `channels[k]` feature maps at 4 * 2**k pixels; `mapping_width` inside the mapping."""
+    """Shape of a StyleGAN1; the defaults are those of the official network at 1024 px."""
 
     resolution: int = 1024
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
-    mapping_width: int = 512
-    mapping_lr_mul: float = 0.01
-    channels: tuple[int, ...] = (512, 512, 512, 512, 256, 128, 64, 32, 16)
+    mapping_width: int = 512  # of the mapping network's hidden layers
+    mapping_lr_mul: float = 0.01  # of the mapping network's learning rate
+    channels: tuple[int, ...] = (512, 512, 512, 512, 256, 128, 64, 32, 16)  # channels[k] at 4 * 2**k px
 
     def __post_init__(self):
         blocks = check_resolution(self.resolution)
@@ -62,9 +61,9 @@ class StyleGAN1Config:
 
 
 class StyleGAN1(Generator):
-    """The whole generator; see `i2s.generators.base` for what it offers.
+    """StyleGAN1; see `i2s.generators.base`.
 
-    The official network truncates unless told otherwise: psi 0.7 on the first 8 rows (`official_truncation`).
+    The official network truncates by default: psi 0.7 on the first 8 rows (`official_truncation`).
     """
 
     kind = "stylegan1"
@@ -74,48 +73,18 @@ class StyleGAN1(Generator):
         super().__init__()
         self.config = config
         self.num_ws = config.num_ws
-        self.mapping = MappingNetwork(config)
+        self.mapping = MappingNetwork(config, weight_gain=layers.LRELU_GAIN, activation_gain=1.0)
         self.synthesis = SynthesisNetwork(config)
 
 
-class MappingNetwork(nn.Module):
-    """f: Z -> W. Fully connected layers with He's gain in the weights and a plain leaky ReLU."""
-
-    def __init__(self, config: StyleGAN1Config):
-        super().__init__()
-        self.z_dim, self.num_ws = config.z_dim, config.num_ws
-        widths = [config.z_dim] + [config.mapping_width] * (config.mapping_layers - 1) + [config.w_dim]
-        self.layers = nn.ModuleList(
-            layers.EqualizedLinear(i, o, lr_mul=config.mapping_lr_mul, gain=layers.LRELU_GAIN)
-            for i, o in zip(widths, widths[1:])
-        )
-        self.register_buffer("w_mean", torch.zeros(config.w_dim))
-
-    def forward(self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None) -> Tensor:
-        """w of z [N, z_dim], repeated for each style: [N, num_ws, w_dim].
-
-        truncation_psi: 1 leaves w alone, 0 gives the mean; truncation_cutoff: rows it acts on (None: all). The
-        official pictures are those of `StyleGAN1.official_truncation`, psi 0.7 and cutoff 8.
-        """
-        check_z(z, self.z_dim)
-        w_plus = self.to_w(z)[:, None].repeat(1, self.num_ws, 1)  # [N, num_ws, w_dim]
-        return truncate(w_plus, self.w_mean, truncation_psi, truncation_cutoff)
-
-    def to_w(self, z: Tensor) -> Tensor:
-        """w [N, w_dim] of z [N, z_dim], without truncation."""
-        x = layers.normalize_2nd_moment(z.to(self.w_mean.dtype))
-        for layer in self.layers:
-            x = layers.leaky_relu(layer(x), gain=1.0)
-        return x
-
-
 class SynthesisNetwork(nn.Module):
-    """g: W+ -> image. Two layers per resolution, each followed by noise and a style; the last one is read out."""
+    """g: W+ -> image. Two layers per resolution, each followed by noise and a style; then the conversion to RGB."""
 
     def __init__(self, config: StyleGAN1Config):
         super().__init__()
-        self.num_ws, self.w_dim = config.num_ws, config.w_dim
-        self.dtype: torch.dtype | None = None
+        self.num_ws = config.num_ws
+        self.w_dim = config.w_dim
+        self.dtype: torch.dtype | None = None  # of the convolutions; None: that of the weights
         self.const = nn.Parameter(torch.ones(config.channels[0], 4, 4))
         self.register_buffer("fir", layers.fir_kernel((1, 2, 1)))
         inputs = (None,) + config.channels[:-1]
@@ -129,11 +98,16 @@ class SynthesisNetwork(nn.Module):
         return [layer.noise for block in self.blocks for layer in block.layers()]
 
     def forward(self, w_plus: Tensor, noise: Noise = "const", dtype: torch.dtype | None = None) -> Tensor:
-        """Image [N, 3, R, R], float32, nominally in [-1, 1] (not clamped), of w_plus [N, num_ws, w_dim].
+        """Generate images.
 
-        noise: "const" (the stored maps), "none", or a list of maps as `noise_maps()` orders them.
-        dtype: precision of the convolutions (float16 or bfloat16; `self.dtype` when None, else that of the
-        weights); styles and normalisation stay in the precision of the weights.
+        Args:
+            w_plus: [N, num_ws, w_dim].
+            noise: "const" (the stored maps), "none", or a list of maps as `noise_maps()` orders them.
+            dtype: Precision of the convolutions, float16 or bfloat16; None: `self.dtype`, else that of the weights
+                (styles and normalisation stay in that of the weights).
+
+        Returns:
+            [N, 3, R, R], float32, nominally in [-1, 1] (not clamped).
         """
         check_w_plus(w_plus, self.num_ws, self.w_dim)
         w_plus = w_plus.to(self.const.dtype)
@@ -153,15 +127,15 @@ class SynthesisBlock(nn.Module):
         super().__init__()
         up = None if in_channels is None else UpConv2d(in_channels, out_channels)
         conv = layers.EqualizedConv2d(out_channels, out_channels, 3, bias=False, gain=layers.LRELU_GAIN)
-        self.layer0 = StyledLayer(up, out_channels, resolution, w_dim)
-        self.layer1 = StyledLayer(conv, out_channels, resolution, w_dim)
+        self.layer0 = SynthesisLayer(up, out_channels, resolution, w_dim)
+        self.layer1 = SynthesisLayer(conv, out_channels, resolution, w_dim)
 
-    def layers(self) -> list["StyledLayer"]:
+    def layers(self) -> list["SynthesisLayer"]:
         return [self.layer0, self.layer1]
 
 
-class StyledLayer(nn.Module):
-    """Convolution; noise; bias; leaky ReLU; AdaIN. One of the two layers of a block (no convolution: the constant)."""
+class SynthesisLayer(nn.Module):
+    """Convolution (none for the constant), noise, bias, leaky ReLU, AdaIN: one of the two layers of a block."""
 
     def __init__(self, conv: nn.Module | None, channels: int, resolution: int, w_dim: int):
         super().__init__()
@@ -171,7 +145,7 @@ class StyledLayer(nn.Module):
         self.affine = layers.EqualizedLinear(w_dim, 2 * channels)
         self.register_buffer("noise", layers.normal(resolution, resolution))
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, fir: Tensor) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, fir: Tensor) -> Tensor:  # -> [N, C, H, W]
         if isinstance(self.conv, UpConv2d):
             x = self.conv(x, fir)
         elif self.conv is not None:
@@ -204,10 +178,17 @@ class UpConv2d(nn.Module):
 
 
 def adain(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Adaptive instance normalisation (StyleGAN, equation 1), with a scale that the style gives around 1.
+    """Adaptive instance normalisation (StyleGAN, equation 1): (scale + 1) (x - mean) / sqrt(var + 1e-8) + shift.
 
-    x [N, C, H, W], scale and shift [N, C]: (scale + 1) (x - mean) / sqrt(variance + 1e-8) + shift, mean and variance
-    over the picture. Computed in the precision of the style: 1e-8 is nothing in half precision.
+    Computed in the precision of the style, as 1e-8 vanishes in half precision.
+
+    Args:
+        x: [N, C, H, W]; mean and variance are taken over H and W.
+        scale: [N, C], around 0.
+        shift: [N, C].
+
+    Returns:
+        [N, C, H, W].
     """
     wide = x.to(scale.dtype)
     wide = wide - wide.mean(dim=(2, 3), keepdim=True)

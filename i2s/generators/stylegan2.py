@@ -5,8 +5,8 @@
     ModulatedConv  the style scales the input channels; demodulation brings the output back to unit variance
 
 The modulation is applied to activations, not to weights: conv(x * s) * d is the same function as convolving each
-sample with its own weights, needs no grouped convolution, and is the faster of the two on every device. A layer whose
-weights are frozen is faster still (`i2s.generators.fused`).
+sample with its own weights, needs no grouped convolution, and is faster on every device. A layer with frozen weights is
+faster still (`i2s.generators.fused`).
 """
 
 import math
@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from i2s.device import is_compiling
 from i2s.errors import SettingsError
-from i2s.generators import fused as frozen
-from i2s.generators import layers
+from i2s.generators import fused, layers
 from i2s.generators.base import (
     Generator,
     Noise,
@@ -28,32 +27,26 @@ from i2s.generators.base import (
     check_resolution,
     check_size,
     check_w_plus,
-    check_z,
     choose_noise,
     shown,
-    truncate,
 )
+from i2s.generators.mapping import MappingNetwork
 
 
 @dataclass(frozen=True)
 class StyleGAN2Config:
-    """Shape of a StyleGAN2: `channels[k]` feature maps at 4 * 2**k pixels.
-
-    `architecture` is how the image is read out: "skip" sums an RGB output of each resolution, "resnet" has residual
-    blocks and one output at the end, "orig" neither. `conv_clamp` limits every activation (official networks: 256
-    or none). `scaled_epsilon`: demodulation adds its 1e-8 after dividing by the fan-in (rosinality), not before; it
-    shows only in float64.
-    """
+    """Shape of a StyleGAN2; the defaults are those of the official network at 1024 px."""
 
     resolution: int = 1024
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
-    mapping_lr_mul: float = 0.01
-    channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64, 32)
-    architecture: str = "skip"
-    conv_clamp: float | None = None
-    scaled_epsilon: bool = False
+    mapping_lr_mul: float = 0.01  # of the mapping network's learning rate
+    channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64, 32)  # channels[k] at 4 * 2**k px
+    architecture: str = "skip"  # "skip" sums the RGB of each resolution, "resnet" has residual blocks, "orig" neither
+    conv_clamp: float | None = None  # limit of every activation (official networks: 256 or none)
+    scaled_epsilon: bool = False  # demodulation adds its 1e-8 after dividing by the fan-in (rosinality), not before
+    mapping_width: int | None = None  # of the mapping network's hidden layers; None: w_dim
 
     def __post_init__(self):
         blocks = check_resolution(self.resolution)
@@ -62,6 +55,8 @@ class StyleGAN2Config:
         check_size("w_dim", self.w_dim)
         check_size("mapping_layers", self.mapping_layers, high=64)
         check_number("mapping_lr_mul", self.mapping_lr_mul, 1e-6, 1e6)
+        if self.mapping_width is not None:
+            check_size("mapping_width", self.mapping_width)
         if self.conv_clamp is not None:
             check_number("conv_clamp", self.conv_clamp, 1e-6, 1e9)
         if not isinstance(self.scaled_epsilon, bool):
@@ -76,7 +71,7 @@ class StyleGAN2Config:
 
 
 class StyleGAN2(Generator):
-    """The whole generator; see `i2s.generators.base` for what it offers."""
+    """StyleGAN2; see `i2s.generators.base`."""
 
     kind = "stylegan2"
 
@@ -88,42 +83,14 @@ class StyleGAN2(Generator):
         self.synthesis = SynthesisNetwork(config)
 
 
-class MappingNetwork(nn.Module):
-    """f: Z -> W. Fully connected layers that bend the normal distribution of z into the distribution of w."""
-
-    def __init__(self, config: StyleGAN2Config):
-        super().__init__()
-        self.z_dim, self.num_ws = config.z_dim, config.num_ws
-        widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
-        self.layers = nn.ModuleList(
-            layers.EqualizedLinear(i, o, lr_mul=config.mapping_lr_mul) for i, o in zip(widths, widths[1:])
-        )
-        self.register_buffer("w_mean", torch.zeros(config.w_dim))
-
-    def forward(self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None) -> Tensor:
-        """w of z [N, z_dim], repeated for each style: [N, num_ws, w_dim].
-
-        truncation_psi: 1 leaves w alone, 0 gives the mean; truncation_cutoff: rows it acts on (None: all).
-        """
-        check_z(z, self.z_dim)
-        w_plus = self.to_w(z)[:, None].repeat(1, self.num_ws, 1)  # [N, num_ws, w_dim]
-        return truncate(w_plus, self.w_mean, truncation_psi, truncation_cutoff)
-
-    def to_w(self, z: Tensor) -> Tensor:
-        """w [N, w_dim] of z [N, z_dim], without truncation."""
-        x = layers.normalize_2nd_moment(z.to(self.w_mean.dtype))
-        for layer in self.layers:
-            x = layers.leaky_relu(layer(x))
-        return x
-
-
 class SynthesisNetwork(nn.Module):
     """g: W+ -> image. One block per resolution, each fed with its own rows of the W+ code."""
 
     def __init__(self, config: StyleGAN2Config):
         super().__init__()
-        self.num_ws, self.w_dim = config.num_ws, config.w_dim
-        self.dtype: torch.dtype | None = None
+        self.num_ws = config.num_ws
+        self.w_dim = config.w_dim
+        self.dtype: torch.dtype | None = None  # of the convolutions; None: that of the weights
         self.const = nn.Parameter(layers.normal(config.channels[0], 4, 4))
         self.register_buffer("fir", layers.fir_kernel())
         inputs = (None,) + config.channels[:-1]
@@ -136,11 +103,16 @@ class SynthesisNetwork(nn.Module):
         return [layer.noise for block in self.blocks for layer in block.layers()]
 
     def forward(self, w_plus: Tensor, noise: Noise = "const", dtype: torch.dtype | None = None) -> Tensor:
-        """Image [N, 3, R, R], float32, nominally in [-1, 1] (not clamped), of w_plus [N, num_ws, w_dim].
+        """Generate images.
 
-        noise: "const" (the stored maps), "none", or a list of maps as `noise_maps()` orders them.
-        dtype: precision of the convolutions (float16 or bfloat16; `self.dtype` when None, else that of the
-        weights); styles and the RGB sum stay in the precision of the weights.
+        Args:
+            w_plus: [N, num_ws, w_dim].
+            noise: "const" (the stored maps), "none", or a list of maps as `noise_maps()` orders them.
+            dtype: Precision of the convolutions, float16 or bfloat16; None: `self.dtype`, else that of the weights
+                (styles and the RGB sum stay in that of the weights).
+
+        Returns:
+            [N, 3, R, R], float32, nominally in [-1, 1] (not clamped).
         """
         check_w_plus(w_plus, self.num_ws, self.w_dim)
         w_plus = w_plus.to(self.const.dtype)
@@ -165,20 +137,22 @@ class SynthesisNetwork(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: an up-convolution (not at 4x4), a convolution, and the readout to RGB."""
+    """One resolution: an up-convolution (not at 4x4), a convolution, and the conversion to RGB."""
 
     def __init__(
         self, config: StyleGAN2Config, in_channels: int | None, out_channels: int, resolution: int, last: bool
     ):
         super().__init__()
-        self.conv0 = None if in_channels is None else StyledConv(config, in_channels, out_channels, resolution, up=True)
-        self.conv1 = StyledConv(config, out_channels, out_channels, resolution, up=False)
-        readout = last or config.architecture == "skip"
-        self.to_rgb = ToRGB(out_channels, config.w_dim, config.conv_clamp) if readout else None
+        self.conv0 = (
+            None if in_channels is None else SynthesisLayer(config, in_channels, out_channels, resolution, up=True)
+        )
+        self.conv1 = SynthesisLayer(config, out_channels, out_channels, resolution, up=False)
+        to_rgb = last or config.architecture == "skip"
+        self.to_rgb = ToRGB(out_channels, config.w_dim, config.conv_clamp) if to_rgb else None
         residual = config.architecture == "resnet" and in_channels is not None
         self.residual = layers.EqualizedConv2d(in_channels, out_channels, 1, bias=False) if residual else None
 
-    def layers(self) -> list["StyledConv"]:
+    def layers(self) -> list["SynthesisLayer"]:
         return [layer for layer in (self.conv0, self.conv1) if layer is not None]
 
     def shortcut(self, x: Tensor, fir: Tensor) -> Tensor | None:
@@ -187,12 +161,13 @@ class SynthesisBlock(nn.Module):
             return None
         return self.residual(layers.upsample2x(x, fir)) * math.sqrt(0.5)
 
-    def gain(self, layer: "StyledConv") -> float:
+    def gain(self, layer: "SynthesisLayer") -> float:
+        """sqrt(1/2) for the layer that the residual branch is added to, else 1."""
         return math.sqrt(0.5) if self.residual is not None and layer is self.conv1 else 1.0
 
 
-class StyledConv(nn.Module):
-    """w -> affine -> style; modulated convolution; noise; bias; leaky ReLU. One of the two layers of a block."""
+class SynthesisLayer(nn.Module):
+    """w -> affine -> style; modulated convolution, noise, bias, leaky ReLU: one of the two layers of a block."""
 
     def __init__(self, config: StyleGAN2Config, in_channels: int, out_channels: int, resolution: int, up: bool):
         super().__init__()
@@ -201,39 +176,40 @@ class StyledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.register_buffer("noise", layers.normal(resolution, resolution))
-        self.up, self.clamp = up, config.conv_clamp
+        self.up = up
+        self.clamp = config.conv_clamp
         self.epsilon = 1e-8 * (9 * in_channels if config.scaled_epsilon else 1)
-        self._frozen: frozen.FrozenWeight | None = None
+        self._frozen: fused.FrozenWeight | None = None
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, fir: Tensor, gain: float = 1.0) -> Tensor:
         style = self.affine(w)  # [N, in]
         if noise is not None:
-            noise = self._shown(noise)
+            noise = self._scaled(noise)
         if not (self.weight.requires_grad or self.bias.requires_grad or is_compiling()):
-            return self._styled(x, style, noise, fir, gain)
+            return self._fused(x, style, noise, fir, gain)
         x = modulated_conv(x, self.weight, style, fir, up=self.up, epsilon=self.epsilon)  # [N, out, H, W]
         shift = self.bias.view(-1, 1, 1)
         x = x + (shift if noise is None else shift + noise).to(x.dtype)
         clamp = None if self.clamp is None else self.clamp * gain
         return layers.leaky_relu(x, layers.LRELU_GAIN * gain, clamp)
 
-    def _shown(self, noise: Tensor) -> Tensor | None:
-        """The noise times its strength; None when that is 0 for good, so that nothing is added."""
+    def _scaled(self, noise: Tensor) -> Tensor | None:
+        """Multiply the noise by its strength; None if that is a fixed 0, so that nothing is added."""
         strength = self.noise_strength
         if not strength.requires_grad and not noise.requires_grad and not strength.is_cuda and strength == 0:
             return None
         return noise.to(self.bias.dtype) * strength
 
-    def _styled(self, x: Tensor, style: Tensor, noise: Tensor | None, fir: Tensor, gain: float) -> Tensor:
-        """The same with frozen weights."""
-        if self._frozen is None or not self._frozen.belongs_to(self.weight, x.dtype):
-            self._frozen = frozen.freeze(self.weight, x.dtype, self.up)
+    def _fused(self, x: Tensor, style: Tensor, noise: Tensor | None, fir: Tensor, gain: float) -> Tensor:
+        """The same layer with frozen weights."""
+        if self._frozen is None or not self._frozen.matches(self.weight, x.dtype):
+            self._frozen = fused.freeze(self.weight, x.dtype, self.up)
         if x.dtype == torch.float16:
-            style = frozen.unit_range(style)
+            style = fused.unit_range(style)
         demodulation = demodulate(style, self._frozen.squares, self.epsilon, x.dtype)
         clamp = None if self.clamp is None else self.clamp * gain
         gain = layers.LRELU_GAIN * gain
-        apply = frozen.StyledConvolution.apply
+        apply = fused.FusedModulatedConv.apply
         return apply(x, style, demodulation, noise, self.bias, self._frozen, fir, self.up, gain, clamp)
 
 
@@ -263,12 +239,22 @@ def modulated_conv(
 ) -> Tensor:
     """Modulated and demodulated 3x3 convolution (StyleGAN2, equations 1 and 3), optionally to twice the size.
 
-    x [N, in, H, W], weight [out, in, 3, 3], style [N, in] -> [N, out, H, W] (2H, 2W when `up`).
-    The convolution of w'_ijk = s_i w_ijk is conv(x * s); dividing by sqrt(sum_ik w'_ijk^2 + epsilon) is a factor
+    The convolution with w'_ijk = s_i w_ijk is conv(x * s); dividing by sqrt(sum_ik w'_ijk^2 + epsilon) is a factor
     on each output channel.
+
+    Args:
+        x: [N, in, H, W].
+        weight: [out, in, 3, 3].
+        style: [N, in].
+        fir: [k, k], the low-pass filter of an up-convolution.
+        up: Double the size.
+        epsilon: Of the demodulation.
+
+    Returns:
+        [N, out, H, W], or [N, out, 2H, 2W] when `up`.
     """
     if x.dtype == torch.float16:  # the largest entry becomes 1: half precision ends at 65504, and the factor cancels
-        weight, style = frozen.unit_range(weight), frozen.unit_range(style)
+        weight, style = fused.unit_range(weight), fused.unit_range(style)
     demodulation = demodulate(style, weight.square().sum(dim=(2, 3)), epsilon, x.dtype)  # [N, out]
     x = x * style[..., None, None].to(x.dtype)
     weight = weight.to(x.dtype)
@@ -282,6 +268,6 @@ def modulated_conv(
 
 
 def demodulate(style: Tensor, squares: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
-    """1 / sqrt(sum_ik (s_i w_ijk)^2 + epsilon), [N, out], of style [N, in] and squares [out, in] of the weights."""
+    """Demodulation 1 / sqrt(sum_ik (s_i w_ijk)^2 + epsilon), [N, out], from style [N, in] and squares [out, in]."""
     factors = (style.square() @ squares.T + epsilon).rsqrt()
     return factors.clamp_max(60000.0) if dtype == torch.float16 else factors

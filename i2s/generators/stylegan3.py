@@ -1,19 +1,22 @@
 """StyleGAN3 (Karras et al., "Alias-Free Generative Adversarial Networks", 2021) in plain PyTorch.
 
     Mapping     z -> normalise -> 2 fully connected layers -> w (as in StyleGAN2)
-    Input       a picture made of sine waves; the first style turns and shifts it
+    Input       an image made of sine waves; the first style rotates and shifts it
     Layers      modulated convolution -> leaky ReLU between two low-pass filters; the band of frequencies grows
                 geometrically from layer to layer, and with it, when needed, the size
     ToRGB       a 1x1 modulated convolution at the end
 
-Every layer works on a picture with a margin around it, so that no layer can read its position off the border. There
-is no noise. StyleGAN3-t has 3x3 convolutions and separable filters (translation equivariance), StyleGAN3-r 1x1
+Every layer works on an image with a margin around it, so that no layer can infer its position from the border. A
+pointwise nonlinearity creates frequencies above what the pixel grid can carry, and they fold back as aliasing; so it is
+applied on a finer grid, between an upsampling filter and a downsampling one (section 3 and appendix C). There is no
+noise. StyleGAN3-t has 3x3 convolutions and separable filters (translation equivariance), StyleGAN3-r 1x1
 convolutions and radial filters (rotation as well).
 """
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,38 +33,36 @@ from i2s.generators.base import (
     choose_noise,
     shown,
 )
-from i2s.generators.filters import design_lowpass, filtered_leaky_relu
-from i2s.generators.stylegan2 import MappingNetwork
+from i2s.generators.mapping import MappingNetwork
 
 
 @dataclass(frozen=True)
 class StyleGAN3Config:
     """Shape of a StyleGAN3; the defaults are those of the official "t" networks at 1024 px.
 
-    A layer of cutoff frequency f has min(channel_base / 2 / f, channel_max) channels. `first_*` and `last_*` fix the
-    band of the first and the last layers (stopband_rel: in units of the cutoff), the layers between are spaced
-    geometrically; the last `num_critical` layers fill the whole band. `margin` pixels lie around every picture.
+    Cutoff and stopband frequencies grow geometrically from the first layer to the last (`bands`).
     """
 
     resolution: int = 1024
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 2
-    mapping_lr_mul: float = 0.01
-    channel_base: int = 32768
+    mapping_lr_mul: float = 0.01  # of the mapping network's learning rate
+    channel_base: int = 32768  # a layer of cutoff f has min(channel_base / 2 / f, channel_max) channels
     channel_max: int = 512
-    num_layers: int = 14
-    num_critical: int = 2
-    first_cutoff: float = 2.0
-    first_stopband: float = 2**2.1
-    last_stopband_rel: float = 2**0.3
-    margin: int = 10
+    num_layers: int = 14  # without the input and toRGB
+    num_critical: int = 2  # the last layers, which fill the whole band
+    first_cutoff: float = 2.0  # cutoff frequency of the first layer
+    first_stopband: float = 2**2.1  # stopband frequency of the first layer
+    last_stopband_rel: float = 2**0.3  # stopband frequency of the last layer, in units of its cutoff
+    margin: int = 10  # px around every image but the last
     output_scale: float = 0.25
     conv_kernel: int = 3
-    filter_size: int = 6
-    oversampling: int = 2
+    filter_size: int = 6  # taps of a low-pass filter per factor of up- or downsampling
+    oversampling: int = 2  # of the grid on which the leaky ReLU is applied
     radial_filters: bool = False
-    conv_clamp: float | None = 256.0
+    conv_clamp: float | None = 256.0  # limit of every activation
+    mapping_width: int | None = None  # of the mapping network's hidden layers; None: w_dim
 
     def __post_init__(self):
         check_resolution(self.resolution, lowest=16)
@@ -78,6 +79,8 @@ class StyleGAN3Config:
         last_stopband = self.resolution / 2 * self.last_stopband_rel
         check_number("first_stopband", self.first_stopband, self.first_cutoff, last_stopband)
         check_number("output_scale", self.output_scale, 1e-6, 1e6)
+        if self.mapping_width is not None:
+            check_size("mapping_width", self.mapping_width)
         if self.conv_clamp is not None:
             check_number("conv_clamp", self.conv_clamp, 1e-6, 1e9)
         if self.oversampling not in (2, 4):
@@ -95,17 +98,17 @@ class StyleGAN3Config:
 
 @dataclass(frozen=True)
 class Band:
-    """What a layer's output can carry: `size` pixels at `rate` pixels per unit, `cutoff` + `half_width` <= rate / 2."""
+    """The frequency band of a layer's output; cutoff + half_width <= rate / 2."""
 
     channels: int
-    size: int
-    rate: int
-    cutoff: float
-    half_width: float
+    size: int  # px, margins included
+    rate: int  # px per unit of length, without margins
+    cutoff: float  # where the low-pass filter's transition begins
+    half_width: float  # half of the transition's width
 
 
 def bands(config: StyleGAN3Config) -> list[Band]:
-    """The band of each layer and, last, of toRGB (appendix D of the paper): `num_layers + 1` of them."""
+    """Compute the band of each layer and, last, of toRGB (appendix D of the paper): `num_layers + 1` of them."""
     count, resolution = config.num_layers, config.resolution
     last_cutoff = resolution / 2
     last_stopband = last_cutoff * config.last_stopband_rel
@@ -122,7 +125,7 @@ def bands(config: StyleGAN3Config) -> list[Band]:
 
 
 class StyleGAN3(Generator):
-    """The whole generator; see `i2s.generators.base` for what it offers. It has no noise maps."""
+    """StyleGAN3; see `i2s.generators.base`. It has no noise maps."""
 
     kind = "stylegan3"
 
@@ -139,9 +142,10 @@ class SynthesisNetwork(nn.Module):
 
     def __init__(self, config: StyleGAN3Config):
         super().__init__()
-        self.num_ws, self.w_dim = config.num_ws, config.w_dim
+        self.num_ws = config.num_ws
+        self.w_dim = config.w_dim
         self.output_scale = config.output_scale
-        self.dtype: torch.dtype | None = None
+        self.dtype: torch.dtype | None = None  # of convolutions and filters; None: that of the weights
         plan = bands(config)
         self.input = FourierInput(config.w_dim, plan[0])
         self.layers = nn.ModuleList(
@@ -154,10 +158,16 @@ class SynthesisNetwork(nn.Module):
         return []
 
     def forward(self, w_plus: Tensor, noise: Noise = "const", dtype: torch.dtype | None = None) -> Tensor:
-        """Image [N, 3, R, R], float32, nominally in [-1, 1] (not clamped), of w_plus [N, num_ws, w_dim].
+        """Generate images.
 
-        noise: "const" and "none" are the same here. dtype: precision of the convolutions and filters (float16 or
-        bfloat16; `self.dtype` when None, else that of the weights).
+        Args:
+            w_plus: [N, num_ws, w_dim].
+            noise: "const" and "none" are the same here.
+            dtype: Precision of convolutions and filters, float16 or bfloat16; None: `self.dtype`, else that of the
+                weights.
+
+        Returns:
+            [N, 3, R, R], float32, nominally in [-1, 1] (not clamped).
         """
         check_w_plus(w_plus, self.num_ws, self.w_dim)
         choose_noise(noise, [])
@@ -171,15 +181,17 @@ class SynthesisNetwork(nn.Module):
 
 
 class FourierInput(nn.Module):
-    """The input picture: for each channel a plane wave of its own frequency and phase, then a 1x1 mixing of channels.
+    """Fourier features: for each channel a plane wave of its own frequency and phase, then a 1x1 mixing of channels.
 
-    Style 0 gives (cos, sin, shift x, shift y): a rotation and a translation of the whole picture, exact because a
-    wave can be turned and shifted without resampling. `transform` [3, 3] is a further one, set by the user.
+    Style 0 gives (cos, sin, shift x, shift y): a rotation and a translation of the whole image, exact because a wave
+    is rotated and shifted without resampling. The buffer `transform` [3, 3] is a further one, set by the user.
     """
 
     def __init__(self, w_dim: int, band: Band):
         super().__init__()
-        self.size, self.rate, self.bandwidth = band.size, band.rate, band.cutoff
+        self.size = band.size
+        self.rate = band.rate
+        self.bandwidth = band.cutoff
         freqs = torch.randn(band.channels, 2, device="cpu")
         radii = freqs.square().sum(dim=1, keepdim=True).sqrt()
         freqs = freqs / (radii * radii.square().exp().pow(0.25)) * band.cutoff  # even in radius, within the band
@@ -192,6 +204,7 @@ class FourierInput(nn.Module):
         self.affine.bias.data[:1].fill_(1)  # no rotation, no shift
 
     def forward(self, w: Tensor) -> Tensor:  # [N, w_dim] -> [N, C, S, S]
+        # Rotate and shift frequencies and phases
         cos, sin, x, y = self.affine(w).unbind(dim=1)
         length = (cos.square() + sin.square()).sqrt()
         cos, sin, x, y = cos / length, sin / length, x / length, y / length
@@ -201,10 +214,11 @@ class FourierInput(nn.Module):
         transform = rotation @ shift @ self.transform  # [N, 3, 3]
         freqs = self.freqs @ transform[:, :2, :2]  # [N, C, 2]
         phases = self.phases + (self.freqs @ transform[:, :2, 2:]).squeeze(2)  # [N, C]
-        # waves that the transform pushed beyond the band fade out
+        # Fade out the waves that the transform pushed beyond the band
         excess = (freqs.norm(dim=2) - self.bandwidth) / (self.rate / 2 - self.bandwidth)
         amplitudes = (1 - excess).clamp(0, 1)  # [N, C]
 
+        # Draw the waves, and mix the channels
         place = torch.arange(self.size, dtype=w.dtype, device=w.device)
         place = (place + 0.5 - self.size / 2) / self.rate  # [S], pixel centres around 0
         columns, rows = freqs[:, :, 0, None] * place, freqs[:, :, 1, None] * place  # [N, C, S] each
@@ -215,7 +229,7 @@ class FourierInput(nn.Module):
 
 
 class SynthesisLayer(nn.Module):
-    """w -> affine -> style; modulated convolution; bias; leaky ReLU on a finer grid between two low-pass filters."""
+    """w -> affine -> style; modulated convolution, bias, leaky ReLU on a finer grid between two low-pass filters."""
 
     def __init__(self, config: StyleGAN3Config, source: Band, target: Band, critical: bool):
         super().__init__()
@@ -227,14 +241,16 @@ class SynthesisLayer(nn.Module):
         self.clamp = config.conv_clamp
 
         fine = max(source.rate, target.rate) * config.oversampling
-        self.up, self.down = fine // source.rate, fine // target.rate
-        up_taps, down_taps = config.filter_size * self.up, config.filter_size * self.down
+        self.up = fine // source.rate
+        self.down = fine // target.rate
+        up_taps = config.filter_size * self.up
+        down_taps = config.filter_size * self.down
         radial = config.radial_filters and not critical
         up_filter = design_lowpass(up_taps, source.cutoff, 2 * source.half_width, fine)
         down_filter = design_lowpass(down_taps, target.cutoff, 2 * target.half_width, fine, radial)
         self.register_buffer("up_filter", up_filter)  # [up_taps]
         self.register_buffer("down_filter", down_filter)  # [down_taps], or [down_taps, down_taps] when radial
-        # The convolution grows the picture by kernel - 1, upsampling by up_taps - up; the rest is cut off both sides.
+        # the convolution grows the image by kernel - 1, upsampling by up_taps - up; the rest is cropped on both sides
         fine_size = (source.size + kernel - 1 - 1) * self.up + up_taps
         self.crop = (fine_size - (target.size - 1) * self.down - down_taps) // 2
         if self.crop < 0:
@@ -264,11 +280,19 @@ class ToRGB(nn.Module):
 
 
 def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, magnitude: Tensor) -> Tensor:
-    """Modulated and demodulated convolution with full padding; the input is brought to unit variance by `magnitude`.
+    """Modulated and demodulated convolution with full padding.
 
-    x [N, in, S, S], weight [out, in, k, k], style [N, in], magnitude [] -> [N, out, S + k - 1, S + k - 1].
-    Weight and style are normalised first; demodulation cancels it, but for the 1e-8 and in half precision. (The style's
-    mean square is taken over the batch, as in the official network, so pictures of a batch differ by 1e-10.)
+    Weight and style are normalised first; demodulation cancels that, but for the 1e-8 and in half precision. (The
+    style's mean square is taken over the batch, as in the official network, so images of a batch differ by 1e-10.)
+
+    Args:
+        x: [N, in, S, S].
+        weight: [out, in, k, k].
+        style: [N, in].
+        magnitude: [], the mean square of x in training, which brings the input to unit variance.
+
+    Returns:
+        [N, out, S + k - 1, S + k - 1].
     """
     weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
     style = style * style.square().mean().rsqrt()
@@ -277,3 +301,73 @@ def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, magnitude: Tensor) 
     style = style * magnitude.rsqrt()
     x = F.conv2d(x * style[..., None, None].to(x.dtype), weight.to(x.dtype), padding=weight.shape[-1] - 1)
     return x * demodulation[..., None, None].to(x.dtype)
+
+
+def design_lowpass(taps: int, cutoff: float, width: float, rate: float, radial: bool = False) -> Tensor:
+    """Design a low-pass filter by Kaiser's window method.
+
+    Args:
+        taps: Length of the filter.
+        cutoff: Frequency at which the transition begins.
+        width: Width of the transition.
+        rate: Samples per unit of length.
+        radial: A jinc (a disc in the frequency plane), equal in all directions, for rotation equivariance.
+
+    Returns:
+        [taps], or [taps, taps] when `radial`; float32, sum 1.
+    """
+    from scipy import signal, special  # slow to import, and needed by StyleGAN3 alone
+
+    if not radial:
+        return torch.as_tensor(signal.firwin(taps, cutoff, width=width, fs=rate), dtype=torch.float32, device="cpu")
+    window = np.kaiser(taps, signal.kaiser_beta(signal.kaiser_atten(taps, width / (rate / 2))))
+    position = (np.arange(taps) - (taps - 1) / 2) / rate
+    radius = np.maximum(np.hypot(position[:, None], position[None, :]), 1e-9)
+    kernel = special.j1(2 * math.pi * cutoff * radius) / radius * np.outer(window, window)
+    return torch.as_tensor(kernel / kernel.sum(), dtype=torch.float32, device="cpu")
+
+
+def filtered_leaky_relu(
+    x: Tensor, up_filter: Tensor, down_filter: Tensor, up: int, down: int, crop: int, clamp: float | None
+) -> Tensor:
+    """Upsample, apply a leaky ReLU with gain sqrt(2), clamp, and downsample.
+
+    Args:
+        x: [N, C, H, W].
+        up_filter: [k] (applied along both axes) or [k, k].
+        down_filter: The same.
+        up: Factor of upsampling.
+        down: Factor of downsampling.
+        crop: Pixels of the fine grid that are cropped at each border after upsampling.
+        clamp: Limit of the activations, or None.
+    """
+    x = _upsample(x, up_filter, up, crop)
+    x = layers.leaky_relu(x, clamp=clamp)
+    return _downsample(x, down_filter, down)
+
+
+def _upsample(x: Tensor, kernel: Tensor, up: int, crop: int) -> Tensor:
+    """Insert zeros between the pixels, then filter (a transposed convolution); brightness is kept."""
+    channels = x.shape[1]
+    for part, (rows, columns) in _passes(kernel):
+        weight = (part * up ** (rows + columns)).to(x.dtype).expand(channels, 1, *part.shape)
+        stride = (up if rows else 1, up if columns else 1)
+        padding = (crop if rows else 0, crop if columns else 0)
+        x = F.conv_transpose2d(x, weight, stride=stride, padding=padding, groups=channels)
+    return x
+
+
+def _downsample(x: Tensor, kernel: Tensor, down: int) -> Tensor:
+    """Filter, then keep every `down`-th pixel."""
+    channels = x.shape[1]
+    for part, (rows, columns) in _passes(kernel.flip(tuple(range(kernel.ndim)))):
+        weight = part.to(x.dtype).expand(channels, 1, *part.shape)
+        x = F.conv2d(x, weight, stride=(down if rows else 1, down if columns else 1), groups=channels)
+    return x
+
+
+def _passes(kernel: Tensor) -> list[tuple[Tensor, tuple[bool, bool]]]:
+    """2-D kernels to apply in turn, each with the axes (rows, columns) that it works on: two for a separable filter."""
+    if kernel.ndim == 2:
+        return [(kernel, (True, True))]
+    return [(kernel[None, :], (False, True)), (kernel[:, None], (True, False))]

@@ -1,6 +1,6 @@
-"""LPIPS (Zhang et al. 2018): feature maps whose channels are weighted by what people called alike.
+"""LPIPS (Zhang et al. 2018): feature maps whose channels are weighted by human similarity judgements.
 
-By the package `lpips`, which brings the learned weights; the network under them is torchvision's, fetched on first use.
+By the package `lpips`, which brings the learned weights; its backbone is torchvision's, fetched on first use.
 """
 
 import pickle
@@ -10,26 +10,30 @@ import torch
 from torch import Tensor
 
 from i2s.errors import DownloadError, SettingsError, WeightFileError
-from i2s.losses.base import check_weight, full_precision, weighted_mean
-from i2s.losses.slim import reduced
+from i2s.images import downsample
+from i2s.losses.base import check_weight, full_precision, masked_mean
 
 NETS = ("vgg", "alex", "squeeze")
 SMALLEST = 32  # px; below, nothing is left at the end of AlexNet
 
 
 class LPIPS:
-    """LPIPS distance, reported as "lpips".
+    """LPIPS distance, reported as "lpips": what `lpips.LPIPS` returns, with the photos' features computed once.
 
-    net: "vgg" (the one of II2S and of the StyleGAN2 projector; 528 MB are fetched on first use), "alex" (233 MB; the
-    one that most papers report), "squeeze" (5 MB), or a loaded `lpips.LPIPS`.
-    size: larger images are reduced to this many px on the shorter side first (bicubic, antialiased), smaller ones are
-    never enlarged; None never resizes. II2S takes 256.
-    Same number as `lpips.LPIPS` gives, but the photos' features are computed once, and a mask weighs each map.
-    SettingsError without the package or for images below 32 px, DownloadError when the network cannot be fetched,
-    WeightFileError when it is broken.
+    Args:
+        net: "vgg" (that of II2S and of the StyleGAN2 projector; 528 MB are fetched on first use), "alex" (233 MB; the
+            one that most papers report), "squeeze" (5 MB), or a loaded `lpips.LPIPS`.
+        weight: Its lambda.
+        size: Larger images are reduced to this many px on the shorter side first (bicubic, antialiased), smaller ones
+            are never enlarged; None never resizes. II2S takes 256.
+
+    Raises:
+        SettingsError: The package is missing, or the images have less than 32 px.
+        DownloadError: The network cannot be fetched.
+        WeightFileError: The network's file is broken.
     """
 
-    def __init__(self, net="vgg", weight: float = 1.0, size: int | None = 256):
+    def __init__(self, net: str | torch.nn.Module = "vgg", weight: float = 1.0, size: int | None = 256):
         self.weight = check_weight("lpips weight", weight)
         if size is not None and size < SMALLEST:
             raise SettingsError(f"size is {size} px, but LPIPS needs at least {SMALLEST}.")
@@ -46,12 +50,12 @@ class LPIPS:
         total = 0
         for ours, theirs, weigh in zip(self._features(images), prepared, self.model.lins):
             squares = (ours - theirs).square().to(next(weigh.parameters()))  # [N, C, h, w]
-            total = total + weighted_mean(weigh(squares), mask)  # [N, 1, h, w] -> [N]
+            total = total + masked_mean(weigh(squares), mask)  # [N, 1, h, w] -> [N]
         return {"lpips": self.weight * total}
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        """The network's maps, each of unit length along its channels at every place."""
-        maps = self.model.net(self.model.scaling_layer(reduced(images, self.size)))
+        """The network's feature maps, normalised to unit length along the channels."""
+        maps = self.model.net(self.model.scaling_layer(downsample(images, self.size)))
         return [_unit(full_precision(x)) for x in maps]
 
 
@@ -61,7 +65,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def load_lpips(net: str = "vgg") -> torch.nn.Module:
-    """The package's network by name, frozen, in float32 on the CPU. Errors: as `LPIPS`."""
+    """Load the package's network by name, frozen, in float32 on the CPU; it raises what `LPIPS` does."""
     if net not in NETS:
         raise SettingsError(f"The network of LPIPS is {net!r}: it is one of {', '.join(map(repr, NETS))}.")
     try:

@@ -1,7 +1,7 @@
 """The paper's perceptual network: VGG-16 trained on ImageNet (Simonyan and Zisserman 2015), cut at conv4_2.
 
-The paper names the four feature maps, and leaves open what goes in and whether they are taken before or after the
-ReLU. The defaults here are those of the public ports of the paper's code, so that losses can be compared with theirs.
+The paper names the four feature maps, and leaves open the range of the input and whether they are taken before or
+after the ReLU. The defaults are those of the public ports of the paper's code, so that losses can be compared.
 """
 
 import pickle
@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from i2s.errors import DownloadError, SettingsError, WeightFileError
 from i2s.files import offline
-from i2s.losses.slim import TAP_NAMES, check_images, reduced
+from i2s.images import downsample
+from i2s.losses.base import TAP_NAMES, check_images
 
 FILE = "vgg16-397923af.pth"  # torchvision's VGG16_Weights.IMAGENET1K_V1
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-# the paper's names, with the places of the layers in torchvision's `vgg16().features`, and their widths
+# the paper's names -> (index in torchvision's `vgg16().features`, input channels, output channels)
 LAYERS = {
     "conv1_1": (0, 3, 64),
     "conv1_2": (2, 64, 64),
@@ -35,21 +36,12 @@ LAYERS = {
 
 @dataclass(frozen=True)
 class VGG16Settings:
-    """What the paper leaves open; the defaults are the ports' choices.
+    """What the paper leaves open; the defaults are the ports' choices."""
 
-    relu: take the features "after" (default) or "before" the ReLU.
-    normalize: False (default) feeds [0, 1] as it is; True subtracts ImageNet's mean and divides by its deviation, as
-    the network was trained.
-    size: larger images are reduced to this many px on the shorter side first (bicubic, antialiased); smaller ones are
-    never enlarged; None never resizes. The ports take 256.
-    taps: the layers whose maps are compared, in their order in the network; Image2StyleGAN++ takes conv1_1, conv1_2,
-    conv2_2, conv3_3. The network is run no further than the last one.
-    """
-
-    relu: str = "after"
-    normalize: bool = False
-    size: int | None = 256
-    taps: tuple[str, ...] = TAP_NAMES
+    relu: str = "after"  # take the feature maps "after" or "before" the ReLU
+    normalize: bool = False  # False feeds [0, 1]; True standardises by ImageNet's mean and deviation, as in training
+    size: int | None = 256  # larger images are reduced to this many px on the shorter side first; None: never
+    taps: tuple[str, ...] = TAP_NAMES  # in the network's order; Image2StyleGAN++: conv1_1, conv1_2, conv2_2, conv3_3
 
     def __post_init__(self):
         object.__setattr__(self, "taps", tuple(self.taps))
@@ -61,16 +53,20 @@ class VGG16Settings:
             raise SettingsError(f"size is {self.size} px, but VGG-16 needs at least 16.")
 
 
+DEFAULT = VGG16Settings()
+
+
 class VGG16(nn.Module):
-    """VGG-16 up to conv4_2, with random weights until `load_vgg16` or `load_state_dict` brings trained ones."""
+    """VGG-16 up to conv4_2, with random weights; `load_vgg16` loads trained ones."""
 
     name = "vgg16"
 
-    def __init__(self, settings: VGG16Settings = VGG16Settings()):
+    def __init__(self, settings: VGG16Settings = DEFAULT):
         super().__init__()
-        self.settings, self.reason = settings, ""
-        for name, (_, wide, out) in LAYERS.items():
-            self.add_module(name, nn.Conv2d(wide, out, 3, padding=1))
+        self.settings = settings
+        self.reason = ""  # why "auto" chose it, for `describe`
+        for name, (_, in_channels, out_channels) in LAYERS.items():
+            self.add_module(name, nn.Conv2d(in_channels, out_channels, 3, padding=1))
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -79,35 +75,44 @@ class VGG16(nn.Module):
         return self.settings.taps
 
     def features(self, images: Tensor, count: int | None = None) -> list[Tensor]:
-        """The feature maps of `settings.taps` (of the first `count`) of images [N, 3, H, W] in [-1, 1], at least 16 px.
+        """Compute the feature maps of `settings.taps`.
 
-        By default conv1_1 [N, 64, H, W], conv1_2 [N, 64, H, W], conv3_2 [N, 256, H/4, W/4] and
-        conv4_2 [N, 512, H/8, W/8], rounded down, of the images' dtype. SettingsError for another shape.
+        Args:
+            images: [N, 3, H, W] in [-1, 1], at least 16 px.
+            count: How many of the taps, from the first on; None: all.
+
+        Returns:
+            By default conv1_1 [N, 64, H, W], conv1_2 [N, 64, H, W], conv3_2 [N, 256, H/4, W/4] and
+            conv4_2 [N, 512, H/8, W/8], rounded down, of the images' dtype.
+
+        Raises:
+            SettingsError: The images have another shape.
         """
         check_images(images)
-        x = (reduced(images, self.settings.size) + 1) / 2
+        x = (downsample(images, self.settings.size) + 1) / 2
         if self.settings.normalize:
             x = (x - self.mean) / self.std
         x = x.contiguous(memory_format=torch.channels_last)
-        wanted, found = self.settings.taps[:count], []
+        wanted = self.settings.taps[:count]
+        maps = []
         for name in LAYERS:
-            if len(found) == len(wanted):
+            if len(maps) == len(wanted):
                 break
             if name in ("conv2_1", "conv3_1", "conv4_1"):
                 x = F.max_pool2d(x, 2)
             x = getattr(self, name)(x)
             before = name in wanted and self.settings.relu == "before"
             if before:
-                found.append(x)
+                maps.append(x)
             x = F.relu(x) if before else F.relu_(x)
             if name in wanted and not before:
-                found.append(x)
-        return found
+                maps.append(x)
+        return maps
 
     forward = features
 
     def describe(self) -> str:
-        """One line that says which network this is, and what goes in."""
+        """One line that says which network this is, and how its input is prepared."""
         s = self.settings
         entry = "ImageNet normalisation" if s.normalize else "[0, 1], not normalised"
         size = f"reduced to {s.size} px" if s.size else "at full size"
@@ -117,17 +122,23 @@ class VGG16(nn.Module):
 
 
 def cached_file() -> Path:
-    """Where torchvision keeps the weights, whether they are there or not."""
+    """Path of the weights in torch's cache, whether they are there or not."""
     return Path(torch.hub.get_dir()) / "checkpoints" / FILE
 
 
-def load_vgg16(settings: VGG16Settings = VGG16Settings(), progress: bool = True) -> VGG16:
-    """VGG-16 with torchvision's ImageNet weights, frozen, in float32, on the CPU; the first call fetches them (528 MB).
+def load_vgg16(settings: VGG16Settings = DEFAULT, progress: bool = True) -> VGG16:
+    """Load VGG-16 with torchvision's ImageNet weights, frozen, in float32, on the CPU.
 
-    DownloadError when they cannot be fetched (or I2S_OFFLINE=1 forbids it), WeightFileError when the file in torch's
-    cache is broken.
+    Args:
+        settings: What the paper leaves open.
+        progress: Show the download, 528 MB, which only the first call needs.
+
+    Raises:
+        DownloadError: The weights cannot be fetched, or I2S_OFFLINE=1 forbids it.
+        WeightFileError: The file in torch's cache is broken.
     """
-    state, net = _fetch(progress), VGG16(settings)
+    state = _fetch(progress)
+    net = VGG16(settings)
     try:
         net.load_state_dict(rename(state))
     except (KeyError, TypeError, RuntimeError) as error:
@@ -136,13 +147,13 @@ def load_vgg16(settings: VGG16Settings = VGG16Settings(), progress: bool = True)
 
 
 def rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors up to conv4_2 of a torchvision state dict, under the paper's names."""
+    """Rename the tensors of a torchvision state dict to the paper's names, up to conv4_2."""
     parts = [(name, place, part) for name, (place, _, _) in LAYERS.items() for part in ("weight", "bias")]
     return {f"{name}.{part}": state[f"features.{place}.{part}"] for name, place, part in parts}
 
 
 def _fetch(progress: bool) -> dict[str, Tensor]:
-    """Torchvision's state dict, from torch's cache or the network."""
+    """Load torchvision's state dict from torch's cache or the network."""
     try:
         from torchvision.models import VGG16_Weights
     except ImportError as error:

@@ -1,12 +1,13 @@
-"""Tensors and arrays from a weight file: each claim is checked against the bytes before memory is taken."""
+"""Tensors and numpy arrays of a weight file; every claim is checked against the bytes before memory is allocated."""
 
 import math
 
 import numpy as np
 import torch
 
-from i2s.weights.limits import Budget, damaged, printable, suspicious
-from i2s.weights.unpickler import Unfinished, describe
+from i2s.errors import printable
+from i2s.weights.limits import Budget, damaged, suspicious
+from i2s.weights.unpickler import PendingObject, describe
 
 # Storage classes of the module `torch`, as its archives name them.
 STORAGES = {
@@ -37,19 +38,21 @@ def _empty(notes: object) -> bool:
 
 
 class Storage:
-    """A flat run of numbers that tensors are views of; its bytes may come later (`fill`)."""
+    """Storage that tensors are views of; its bytes may come later (`fill`)."""
 
     def __init__(self, dtype: torch.dtype, count: object, budget: Budget):
         if type(count) is not int or count < 0:
             raise damaged("a storage without a size")
         budget.spend("arrays")
         budget.spend("array bytes", count * dtype.itemsize)
-        self.dtype, self.count, self.budget = dtype, count, budget
+        self.dtype = dtype
+        self.count = count
+        self.budget = budget
         self.tensor = torch.empty(count, dtype=dtype)
         self.filled = False
 
     def fill(self, data: memoryview) -> None:
-        """Copy the numbers in; little-endian, as all torch archives that this reader takes are."""
+        """Copy the numbers in (little-endian, as in all archives that this reader takes)."""
         if len(data) != self.count * self.dtype.itemsize or self.filled:
             raise damaged(f"a storage of {self.count} numbers has {len(data)} bytes")
         self.tensor.view(torch.uint8).numpy()[:] = np.frombuffer(data, np.uint8) if len(data) else 0
@@ -57,7 +60,7 @@ class Storage:
 
 
 def rebuild_tensor(storage, offset, size, stride, trained=False, hooks=None, metadata=None) -> torch.Tensor:
-    """`torch._utils._rebuild_tensor_v2`: a view of `storage`, which must hold every element it claims."""
+    """Stand in for `torch._utils._rebuild_tensor_v2`: a view of `storage`, which must hold every element it claims."""
     if type(storage) is not Storage:
         raise damaged(f"a tensor made from {describe(storage)}")
     size, stride = _sizes(size), _sizes(stride, "stride")
@@ -67,7 +70,7 @@ def rebuild_tensor(storage, offset, size, stride, trained=False, hooks=None, met
         raise suspicious("hangs code or notes on a tensor")
     count = math.prod(size)
     end = offset + (1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else 0)
-    # `count` keeps out tensors that show one number a billion times: a copy would fill the memory.
+    # Checking `count` too refuses tensors that repeat one number a billion times: a copy would fill the memory.
     if end > storage.count or count > storage.count:
         raise damaged(f"a tensor of shape {list(size)} reaches beyond its storage of {storage.count} numbers")
     storage.budget.spend("arrays")
@@ -75,21 +78,21 @@ def rebuild_tensor(storage, offset, size, stride, trained=False, hooks=None, met
 
 
 def rebuild_parameter(data, trained=False, hooks=None) -> torch.Tensor:
-    """`torch._utils._rebuild_parameter`: the tensor; whether it was trained does not matter here."""
+    """Stand in for `torch._utils._rebuild_parameter`: the tensor."""
     if type(data) is not torch.Tensor or not _empty(hooks):
         raise damaged(f"a parameter made from {describe(data)}")
     return data
 
 
 class Arrays:
-    """The numpy side: what stands for `numpy.dtype`, `_reconstruct`, `scalar` and `_frombuffer`."""
+    """Stand-ins for `numpy.dtype`, `_reconstruct`, `scalar` and `_frombuffer`."""
 
     def __init__(self, budget: Budget, ndarray: object):
         self.budget = budget
         self.ndarray = ndarray  # the stand-in for the class: the only subtype that may be reconstructed
 
-    def dtype(self, code, align=False, copy=True) -> Unfinished:
-        """`numpy.dtype(code, align, copy)`; its BUILD brings the byte order."""
+    def dtype(self, code, align=False, copy=True) -> PendingObject:
+        """Stand in for `numpy.dtype(code, align, copy)`; its BUILD brings the byte order."""
         if type(code) is not str or code not in DTYPES:
             name = code if type(code) is str else describe(code)
             raise suspicious(f"holds a numpy array of dtype {printable(name)!r}")
@@ -102,10 +105,10 @@ class Arrays:
                 raise damaged(f"a numpy dtype {code!r} of unknown layout or byte order")
             return np.dtype(code)
 
-        return Unfinished("numpy.dtype", finish)
+        return PendingObject("numpy.dtype", finish)
 
-    def reconstruct(self, subtype, shape, typecode) -> Unfinished:
-        """`numpy.core.multiarray._reconstruct`: an empty array; its BUILD brings shape, dtype and bytes."""
+    def reconstruct(self, subtype, shape, typecode) -> PendingObject:
+        """Stand in for `numpy.core.multiarray._reconstruct`; its BUILD brings shape, dtype and bytes."""
         if subtype is not self.ndarray:
             raise suspicious(f"makes a numpy array of the class {describe(subtype)}")
         if _sizes(shape) != (0,):
@@ -117,14 +120,14 @@ class Arrays:
             _, shape, dtype, fortran, data = state
             return self._array(data, dtype, shape, "F" if fortran is True else "C")
 
-        return Unfinished("numpy.ndarray", finish)
+        return PendingObject("numpy.ndarray", finish)
 
     def frombuffer(self, data, dtype, shape, order) -> np.ndarray:
-        """`numpy.core.numeric._frombuffer`: how protocol 5 writes an array."""
+        """Stand in for `numpy.core.numeric._frombuffer`: how protocol 5 writes an array."""
         return self._array(data, dtype, shape, "F" if type(order) is str and order == "F" else "C")
 
     def scalar(self, dtype, data) -> np.generic:
-        """`numpy.core.multiarray.scalar`: one number."""
+        """Stand in for `numpy.core.multiarray.scalar`: one number."""
         return self._array(data, dtype, (), "C")[()]
 
     def _array(self, data, dtype, shape, order: str) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""The generators that have a name: where they come from, under which licence, and how to get them.
+"""Catalog of generators: name, source, licence, checksum.
 
 The vendor publishes no checksums: those here are of public copies. Where none is known it is recorded on first use.
-Mirrors stand only beside a checksum: nothing else says that a copy is the original.
+Mirrors are given only with a checksum, because nothing else says that a copy is the original.
 """
 
 import difflib
@@ -11,8 +11,7 @@ from pathlib import Path
 
 from i2s.errors import SettingsError, WeightFileError
 from i2s.files import cache_dir, data_dir
-from i2s.weights.fetch import Licence, fetch, tell
-from i2s.weights.transfer import Transfer, megabytes
+from i2s.weights.fetch import Licence, fetch, megabytes, tell
 
 FOLDER = "generators"
 
@@ -44,25 +43,21 @@ STYLEGAN3 = Licence(
 
 @dataclass(frozen=True)
 class Entry:
-    """One generator: its `name`, its `kind`, the `resolution` of its images, and the file it is in.
-
-    url: its source; "" when it is shipped with i2s. size: in bytes, rounded where only that is known; None when
-    nothing is. sha256: None when it is recorded on first use.
-    """
+    """A generator of the catalog."""
 
     name: str
-    kind: str
-    resolution: int
+    kind: str  # architecture, for people
+    resolution: int  # of its images, in pixels
     licence: Licence
     filename: str
-    url: str = ""
-    size: int | None = None
-    sha256: str | None = None
-    mirrors: tuple[str, ...] = ()
+    url: str = ""  # source; "" if the file is shipped with i2s
+    size: int | None = None  # in bytes, rounded where only that is known
+    sha256: str | None = None  # None: recorded on first use
+    mirrors: tuple[str, ...] = ()  # further addresses, asked after `url`
 
     @property
     def path(self) -> Path:
-        """Where the file lies, or will lie."""
+        """Path of the file, whether it is there or not."""
         return cache_dir() / FOLDER / self.filename if self.url else data_dir() / self.filename
 
     @property
@@ -74,7 +69,7 @@ class Entry:
 
     @property
     def bytes(self) -> int | None:
-        """The size of the file that is there, else of the one to fetch."""
+        """Size of the file that is there, else of the one to fetch."""
         return self.path.stat().st_size if self.path.is_file() else self.size
 
 
@@ -183,12 +178,16 @@ _ENTRIES = (
 
 
 def entries() -> tuple[Entry, ...]:
-    """All generators that have a name."""
+    """Return all generators of the catalog."""
     return _ENTRIES
 
 
 def entry(name: str) -> Entry:
-    """The generator of that name; SettingsError, with the names that are like it, when there is none."""
+    """Return the entry of that name.
+
+    Raises:
+        SettingsError: There is none; the message has the names that are like it.
+    """
     by_name = {one.name: one for one in entries()}
     if name in by_name:
         return by_name[name]
@@ -199,16 +198,18 @@ def entry(name: str) -> Entry:
     )
 
 
-def find(
-    name: str,
-    *,
-    progress: bool | Callable[[int, int | None], None] = True,
-    say: Callable[[str], None] = tell,
-    transfer: Transfer | None = None,
-) -> Path:
-    """The weight file of the generator `name`, fetched by `i2s.weights.fetch.fetch` if the cache does not hold it.
+def find(name: str, *, progress: bool = True, say: Callable[[str], None] = tell) -> Path:
+    """Return the weight file of a generator of the catalog; download it if the cache does not hold it.
 
-    Errors: SettingsError for an unknown name; DownloadError; WeightFileError when a shipped file is missing.
+    Args:
+        name: Name in the catalog.
+        progress: Show a progress bar.
+        say: Called with each message for the user.
+
+    Raises:
+        SettingsError: There is no such name.
+        DownloadError: The file cannot be downloaded.
+        WeightFileError: A shipped file is missing.
     """
     one = entry(name)
     if one.url:
@@ -221,7 +222,6 @@ def find(
             size=one.size,
             progress=progress,
             say=say,
-            transfer=transfer,
         )
     if not one.path.is_file():
         raise WeightFileError(f"{one.name} is shipped with i2s, but {one.path} is missing: install i2s again.")
@@ -229,7 +229,7 @@ def find(
 
 
 def table() -> str:
-    """The catalog for people: a line for each generator, with its licence and whether it is here."""
+    """Format the catalog: a line for each generator, with its licence and state."""
     head = ("name", "kind", "pixels", "size", "licence", "")
     rows = [
         (

@@ -1,32 +1,29 @@
-"""What a weight file may cost, and how it is refused: checked reading, a budget, two kinds of error."""
+"""Limits on what a weight file may cost: checked reads (`Cursor`), a budget, and the two errors that end a reading."""
 
 import struct
 from typing import Any
 
 from i2s.errors import WeightFileError
 
-
-def printable(text: object, limit: int = 80) -> str:
-    """A name from a file, made safe to print: ASCII without control characters, at most `limit` of them."""
-    line = str(text)[: limit + 1].encode("unicode_escape").decode("ascii")
-    return line if len(line) <= limit else line[: limit - 3] + "..."
+UINT16, UINT32, UINT64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+INT32, INT64, DOUBLE = struct.Struct("<i"), struct.Struct("<q"), struct.Struct(">d")
 
 
 def damaged(what: str) -> WeightFileError:
-    """The error for a file that breaks the rules of its own format."""
-    return WeightFileError(f"is damaged ({what}): fetch it again from its official source")
+    """Return the error for a file that breaks the rules of its own format."""
+    return WeightFileError(f"The file is damaged ({what}): fetch it again from its official source.")
 
 
 def suspicious(what: str) -> WeightFileError:
-    """The error for a file that asks for what no weight file needs."""
+    """Return the error for a file that does what no weight file needs; `what` begins with a verb ("asks for ...")."""
     return WeightFileError(
-        f"{what}, which no weight file needs: do not open it with other programs, and fetch the weights from "
-        "their official source"
+        f"The file {what}, which no weight file needs: do not open it with other programs, and fetch the weights "
+        "from their official source."
     )
 
 
 class Cursor:
-    """A place in a run of bytes; every read is checked against the end, and slices are views, not copies."""
+    """Position in a buffer; every read is checked against the end, and slices are views, not copies."""
 
     def __init__(self, data):
         self.data = memoryview(data)
@@ -54,7 +51,7 @@ class Cursor:
             raise damaged(f"{self.remaining} bytes follow its end")
 
     def line(self) -> str:
-        """The text up to the next newline: half of the name of a global."""
+        """Read the text up to the next newline: half of the name of a global."""
         window = bytes(self.data[self.position : self.position + 256])
         end = window.find(b"\n")
         if end < 0:
@@ -63,12 +60,8 @@ class Cursor:
         return window[:end].decode("utf-8", errors="backslashreplace")
 
 
-UINT16, UINT32, UINT64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
-INT32, INT64, DOUBLE = struct.Struct("<i"), struct.Struct("<q"), struct.Struct(">d")
-
-
 class Budget:
-    """What one file may cost in all, the pickles inside it included. An honest file stays far below."""
+    """Limits on the cost of one file, nested pickles included; an honest file stays far below."""
 
     def __init__(self, file_size: int):
         self.left = {

@@ -1,22 +1,22 @@
-"""Networks from the pickles of the TensorFlow repositories: StyleGAN and StyleGAN2.
+"""Generators from NVIDIA's TensorFlow pickles: StyleGAN and StyleGAN2.
 
-Such a file is a 3-tuple of networks (G, D, Gs), the last with averaged weights. A network is a name, its settings, a
-list of variables, and component networks (mapping, synthesis). Convolution kernels lie as [height, width, in, out],
-matrices as [in, out].
+Such a file is a 3-tuple of networks (G, D, Gs); Gs has the moving average of the weights. A network is a name, its
+settings, a list of variables, and component networks (mapping, synthesis). Convolution kernels are [height, width, in,
+out], matrices [in, out].
 """
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from i2s.errors import WeightFileError
+from i2s.errors import WeightFileError, printable
 from i2s.generators import layers
 from i2s.generators.base import Generator, check_resolution, shown
+from i2s.generators.file import config_errors
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from i2s.weights.kwargs import Settings, settings_of_a_file
-from i2s.weights.limits import printable
-from i2s.weights.load_state import Entry, assemble, tensor_of
+from i2s.weights.kwargs import Settings
+from i2s.weights.load_state import Source, load_state, tensor_of
 from i2s.weights.object_graph import TFNetwork
 
 VERSIONS = {"G_style": (2, 3), "G_main": (4, 5)}  # StyleGAN; StyleGAN2 and its ADA branch
@@ -24,26 +24,32 @@ SYNTHESIS = {"G_style": ("G_synthesis",), "G_main": ("G_synthesis_stylegan2", "G
 
 
 def convert(networks: tuple) -> Generator:
-    """The generator `Gs` of an unpickled 3-tuple; WeightFileError when it is none, or not as its settings say."""
+    """Convert the three networks of a file to the generator `Gs`.
+
+    Raises:
+        WeightFileError: Gs is no such generator, or does not fit its settings.
+    """
     if len(networks) != 3 or not all(isinstance(network, TFNetwork) for network in networks):
-        raise WeightFileError("it does not hold the three networks (G, D, Gs) of a TensorFlow file")
+        raise WeightFileError("The file does not hold the three networks (G, D, Gs) of a TensorFlow file.")
     top = networks[2]
     components = _field(top, "components", Mapping)
     if set(components) != {"mapping", "synthesis"}:
-        raise WeightFileError("its network Gs does not consist of mapping and synthesis: it is no StyleGAN generator")
+        raise WeightFileError("Network Gs does not consist of mapping and synthesis: it is no StyleGAN generator.")
     mapping, synthesis = components["mapping"], components["synthesis"]
     name = _field(top, "build_func_name", str)
     if name not in VERSIONS:
-        raise WeightFileError(f"its network Gs is a '{printable(name, 40)}': i2s reads 'G_style' and 'G_main'")
+        raise WeightFileError(f"Network Gs is a '{printable(name, 40)}': i2s reads 'G_style' and 'G_main'.")
     for network, functions in ((top, (name,)), (mapping, ("G_mapping",)), (synthesis, SYNTHESIS[name])):
         if not isinstance(network, TFNetwork):
-            raise WeightFileError("a component of its network Gs is not a network")
+            raise WeightFileError("A component of network Gs is not a network: the file is damaged.")
         version, function = _field(network, "version", int), _field(network, "build_func_name", str)
         if version not in VERSIONS[name]:
             known = " and ".join(map(str, VERSIONS[name]))
-            raise WeightFileError(f"its networks are of version {shown(version)}: i2s reads {known} of this kind")
+            raise WeightFileError(f"The networks have version {shown(version)}: i2s reads {known} of this kind.")
         if function not in functions:
-            raise WeightFileError(f"it has a component '{printable(function, 40)}': i2s reads {functions[0]!r} there")
+            raise WeightFileError(
+                f"Network Gs has a component '{printable(function, 40)}': i2s reads {functions[0]!r} there."
+            )
     variables = _variables(top, "") | _variables(mapping, "mapping/") | _variables(synthesis, "synthesis/")
     settings = Settings(_merged(top, mapping, synthesis), "the generator")
     return (_stylegan1 if name == "G_style" else _stylegan2)(settings, variables)
@@ -52,7 +58,7 @@ def convert(networks: tuple) -> Generator:
 def _field(network: TFNetwork, name: str, kind: type) -> object:
     value = network.state.get(name) if isinstance(network.state, Mapping) else None
     if not isinstance(value, kind):
-        raise WeightFileError(f"the field {name} of a network is missing or of a wrong type")
+        raise WeightFileError(f"Field {name} of a network is missing or of a wrong type: the file is damaged.")
     return value
 
 
@@ -61,26 +67,28 @@ def _variables(network: TFNetwork, prefix: str) -> dict[str, object]:
     for pair in _field(network, "variables", list):
         named = isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str)
         if not named or prefix + pair[0] in found:
-            raise WeightFileError("the variables of a network are not a list of different names with their values")
+            raise WeightFileError(
+                "The variables of a network are not pairs of a unique name and a value: the file is damaged."
+            )
         found[prefix + pair[0]] = pair[1]
     return found
 
 
 def _merged(*networks: TFNetwork) -> dict[str, object]:
-    """The settings of all three; what two of them say must agree."""
+    """Merge the settings of networks; what two of them say must agree."""
     merged: dict[str, object] = {}
     for network in networks:
         for name, value in Settings(_field(network, "static_kwargs", Mapping), "a network"):
             known = merged.setdefault(name, value)
             if type(known) is not type(value) or known != value:
-                raise WeightFileError(f"the setting {printable(name, 40)} differs between the networks of the file")
+                raise WeightFileError(f"Setting {printable(name, 40)} differs between the networks of the file.")
     return merged
 
 
 def _common(settings: Settings, fmap_base: int) -> dict[str, object]:
-    """What both architectures share."""
+    """Take the settings that both architectures share."""
     if settings.take("label_size", 0) != 0:
-        raise WeightFileError("the network is conditional (it wants class labels): i2s reads unconditional ones only")
+        raise WeightFileError("The network is conditional (it needs class labels): i2s reads unconditional ones only.")
     settings.expect("num_channels", 3)
     settings.expect("dtype", "float32")
     settings.expect("normalize_latents", True)
@@ -97,23 +105,27 @@ def _common(settings: Settings, fmap_base: int) -> dict[str, object]:
     common["mapping_lr_mul"] = settings.take("mapping_lrmul", 0.01)
     base, largest = settings.take_size("fmap_base", fmap_base), settings.take_size("fmap_max", 512)
     smallest = settings.take_size("fmap_min", 1)
-    with settings_of_a_file():
+    with config_errors():
         blocks = check_resolution(common["resolution"])
     common["channels"] = [max(min(base // 2 ** (k + 1), largest), smallest) for k in range(blocks)]
     settings.expect("dlatent_broadcast", None, 2 * blocks)
     return common
 
 
-def _mapping_entries(count: int) -> dict[str, Entry | Tensor]:
-    entries: dict[str, Entry | Tensor] = {"mapping.w_mean": Entry("dlatent_avg")}
+def _mapping_entries(count: int) -> dict[str, Source | Tensor]:
+    entries: dict[str, Source | Tensor] = {"mapping.w_mean": Source("dlatent_avg")}
     for k in range(count):
-        entries[f"mapping.layers.{k}.weight"] = Entry(f"mapping/Dense{k}/weight", "io->oi")
-        entries[f"mapping.layers.{k}.bias"] = Entry(f"mapping/Dense{k}/bias")
+        entries[f"mapping.layers.{k}.weight"] = Source(f"mapping/Dense{k}/weight", "io->oi")
+        entries[f"mapping.layers.{k}.bias"] = Source(f"mapping/Dense{k}/bias")
     return entries
 
 
-def _flipped(kernel: Tensor) -> Tensor:
+def flipped(kernel: Tensor) -> Tensor:
     return kernel.flip(2, 3)
+
+
+def plus_one(bias: Tensor) -> Tensor:
+    return bias + 1
 
 
 def _stylegan1(settings: Settings, variables: dict[str, object]) -> Generator:
@@ -121,51 +133,53 @@ def _stylegan1(settings: Settings, variables: dict[str, object]) -> Generator:
     common["mapping_width"] = settings.take("mapping_fmaps", 512)
     fused = settings.take("fused_scale", "auto")
     if fused != "auto" and not isinstance(fused, bool):
-        raise WeightFileError("the setting fused_scale is none that is known")
+        raise WeightFileError("Setting fused_scale has an unknown value: i2s does not read this variant.")
     for name in ("use_wscale", "use_styles", "const_input_layer", "use_instance_norm", "use_truncation"):
         settings.expect(name, True)
     settings.expect("use_pixel_norm", False)
     settings.expect("blur_filter", [1, 2, 1])
-    settings.ignore("structure")  # ways of drawing the graph that are the same once training has reached full size
+    settings.ignore("structure")  # ways to build the graph that are equal once training has reached full resolution
     settings.finish()
-    with settings_of_a_file():
+    with config_errors():
         config = StyleGAN1Config(**common)
     for name in ("lod", "synthesis/lod"):
         if name in variables and tensor_of(variables[name], name).ne(0).any():
-            raise WeightFileError("it was saved while the network was still growing (lod is not 0): use a later one")
+            raise WeightFileError(
+                "The network was saved while it was still growing (lod is not 0): use a later snapshot."
+            )
     readouts = [f"synthesis/ToRGB_lod{k}/{part}" for k in range(1, 11) for part in ("weight", "bias")]
     unused = ["lod", "synthesis/lod", *readouts]
-    return assemble(StyleGAN1, config, variables, _stylegan1_entries(config, fused), unused)
+    return load_state(StyleGAN1, config, variables, stylegan1_entries(config, fused), unused)
 
 
-def _stylegan1_entries(config: StyleGAN1Config, fused: str | bool) -> dict[str, Entry | Tensor]:
+def stylegan1_entries(config: StyleGAN1Config, fused: str | bool) -> dict[str, Source | Tensor]:
     entries = _mapping_entries(config.mapping_layers)
-    entries["synthesis.const"] = Entry("synthesis/4x4/Const/const", "1chw->chw")
+    entries["synthesis.const"] = Source("synthesis/4x4/Const/const", "1chw->chw")
     entries["synthesis.fir"] = layers.fir_kernel((1, 2, 1))
     for k in range(len(config.channels)):
         r = 4 * 2**k
         names = ("Const", "Conv") if k == 0 else ("Conv0_up", "Conv1")
         # From 128 px upsampling and convolution are one transposed convolution, whose kernel is the other way round.
-        flip = _flipped if fused is True or (fused == "auto" and r >= 128) else None
+        flip = flipped if fused is True or (fused == "auto" and r >= 128) else None
         for j, name in enumerate(names):
             there, here = f"synthesis/{r}x{r}/{name}", f"synthesis.blocks.{k}.layer{j}"
             if name != "Const":
                 then = flip if name == "Conv0_up" else None
-                entries[f"{here}.conv.weight"] = Entry(f"{there}/weight", "hwio->oihw", then)
-            entries[f"{here}.noise_strength"] = Entry(f"{there}/Noise/weight")
-            entries[f"{here}.bias"] = Entry(f"{there}/bias")
-            entries[f"{here}.affine.weight"] = Entry(f"{there}/StyleMod/weight", "io->oi")
-            entries[f"{here}.affine.bias"] = Entry(f"{there}/StyleMod/bias")
-            entries[f"{here}.noise"] = Entry(f"synthesis/noise{2 * k + j}", "11hw->hw")
-    entries["synthesis.to_rgb.weight"] = Entry("synthesis/ToRGB_lod0/weight", "hwio->oihw")
-    entries["synthesis.to_rgb.bias"] = Entry("synthesis/ToRGB_lod0/bias")
+                entries[f"{here}.conv.weight"] = Source(f"{there}/weight", "hwio->oihw", then)
+            entries[f"{here}.noise_strength"] = Source(f"{there}/Noise/weight")
+            entries[f"{here}.bias"] = Source(f"{there}/bias")
+            entries[f"{here}.affine.weight"] = Source(f"{there}/StyleMod/weight", "io->oi")
+            entries[f"{here}.affine.bias"] = Source(f"{there}/StyleMod/bias")
+            entries[f"{here}.noise"] = Source(f"synthesis/noise{2 * k + j}", "11hw->hw")
+    entries["synthesis.to_rgb.weight"] = Source("synthesis/ToRGB_lod0/weight", "hwio->oihw")
+    entries["synthesis.to_rgb.bias"] = Source("synthesis/ToRGB_lod0/bias")
     return entries
 
 
 def _stylegan2(settings: Settings, variables: dict[str, object]) -> Generator:
     common = _common(settings, fmap_base=16384)
     if common["mapping_layers"] != 1 and settings.take("mapping_fmaps", 512) not in (None, common["w_dim"]):
-        raise WeightFileError("its mapping network is of another width than w: i2s reads those of equal width only")
+        raise WeightFileError("The mapping network has another width than w: i2s reads those of equal width only.")
     settings.expect("resample_kernel", [1, 3, 3, 1])
     settings.expect("mapping_func", "G_mapping")
     settings.expect("synthesis_func", "G_synthesis_stylegan2", "G_synthesis")
@@ -173,14 +187,14 @@ def _stylegan2(settings: Settings, variables: dict[str, object]) -> Generator:
     common["architecture"] = settings.take("architecture", "skip")
     common["conv_clamp"] = settings.take("conv_clamp", None)
     settings.finish()
-    with settings_of_a_file():
+    with config_errors():
         config = StyleGAN2Config(**common)
-    return assemble(StyleGAN2, config, variables, _stylegan2_entries(config), unused=["lod", "synthesis/lod"])
+    return load_state(StyleGAN2, config, variables, stylegan2_entries(config), unused=["lod", "synthesis/lod"])
 
 
-def _stylegan2_entries(config: StyleGAN2Config) -> dict[str, Entry | Tensor]:
+def stylegan2_entries(config: StyleGAN2Config) -> dict[str, Source | Tensor]:
     entries = _mapping_entries(config.mapping_layers)
-    entries["synthesis.const"] = Entry("synthesis/4x4/Const/const", "1chw->chw")
+    entries["synthesis.const"] = Source("synthesis/4x4/Const/const", "1chw->chw")
     entries["synthesis.fir"] = layers.fir_kernel()
     last = len(config.channels) - 1
     for k in range(last + 1):
@@ -188,23 +202,23 @@ def _stylegan2_entries(config: StyleGAN2Config) -> dict[str, Entry | Tensor]:
         convs = {"conv1": "Conv"} if k == 0 else {"conv0": "Conv0_up", "conv1": "Conv1"}
         for ours, theirs in convs.items():
             # their up-convolution is a correlation after inserting zeros; ours is a transposed convolution
-            then = _flipped if theirs == "Conv0_up" else None
+            then = flipped if theirs == "Conv0_up" else None
             entries |= _modulated(f"{here}.{ours}", f"{there}/{theirs}", then)
-            entries[f"{here}.{ours}.noise_strength"] = Entry(f"{there}/{theirs}/noise_strength")
+            entries[f"{here}.{ours}.noise_strength"] = Source(f"{there}/{theirs}/noise_strength")
             noise = 0 if k == 0 else 2 * k - 1 + (ours == "conv1")
-            entries[f"{here}.{ours}.noise"] = Entry(f"synthesis/noise{noise}", "11hw->hw")
+            entries[f"{here}.{ours}.noise"] = Source(f"synthesis/noise{noise}", "11hw->hw")
         if config.architecture == "skip" or k == last:
             entries |= _modulated(f"{here}.to_rgb", f"{there}/ToRGB", None)
         if config.architecture == "resnet" and k > 0:
-            entries[f"{here}.residual.weight"] = Entry(f"{there}/Skip/weight", "hwio->oihw")
+            entries[f"{here}.residual.weight"] = Source(f"{there}/Skip/weight", "hwio->oihw")
     return entries
 
 
-def _modulated(here: str, there: str, then) -> dict[str, Entry]:
-    """A modulated convolution; the bias of the style's affine layer is kept as its distance from 1."""
+def _modulated(here: str, there: str, then) -> dict[str, Source]:
+    """Entries of a modulated convolution; the file has the bias of the affine layer minus 1."""
     return {
-        f"{here}.weight": Entry(f"{there}/weight", "hwio->oihw", then),
-        f"{here}.bias": Entry(f"{there}/bias"),
-        f"{here}.affine.weight": Entry(f"{there}/mod_weight", "io->oi"),
-        f"{here}.affine.bias": Entry(f"{there}/mod_bias", "", lambda bias: bias + 1),
+        f"{here}.weight": Source(f"{there}/weight", "hwio->oihw", then),
+        f"{here}.bias": Source(f"{there}/bias"),
+        f"{here}.affine.weight": Source(f"{there}/mod_weight", "io->oi"),
+        f"{here}.affine.bias": Source(f"{there}/mod_bias", "", plus_one),
     }

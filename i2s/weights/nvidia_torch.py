@@ -1,9 +1,9 @@
-"""Networks from the pickles of the StyleGAN2-ADA and StyleGAN3 repositories.
+"""Generators from NVIDIA's torch pickles: StyleGAN2-ADA and StyleGAN3.
 
 Such a file is a dict whose `G_ema` is the generator: a tree of modules, each a class name and a state (parameters,
 buffers, submodules, attributes). The official loader would run the source code that the file carries; here only the
-tree is read (`i2s.weights.pickles`), and what the official classes would do with it is known beforehand. So everything
-that could make them do something else (an attribute, a class, a filter) is compared with what is expected.
+object graph is read (`i2s.weights.reader`), and what the official classes would do with it is known beforehand. So
+everything that could make them do something else (an attribute, a class, a filter) is compared with what is expected.
 """
 
 import math
@@ -12,44 +12,50 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from i2s.errors import WeightFileError
+from i2s.errors import WeightFileError, printable
 from i2s.generators.base import Generator, check_resolution
+from i2s.generators.file import config_errors
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config, bands
-from i2s.weights.kwargs import Settings, settings_of_a_file
-from i2s.weights.limits import printable
-from i2s.weights.load_state import Entry, assemble, tensor_of
+from i2s.weights.kwargs import Settings
+from i2s.weights.load_state import Source, load_state, tensor_of
 from i2s.weights.module_tree import Expected, Tree, attribute, check_modules, modules_of, number, same, tensors_of
 from i2s.weights.object_graph import PersistentObject
 
 
 def convert(tree: Mapping[str, object]) -> Generator:
-    """The generator `G_ema` of an unpickled file; WeightFileError when it is none, or not as its settings say."""
+    """Convert the object graph of a file to the generator `G_ema`.
+
+    Raises:
+        WeightFileError: It is no such generator, or does not fit its settings.
+    """
     root = tree.get("G_ema")
     if not isinstance(root, PersistentObject):
         kind = "missing" if "G_ema" not in tree else "None" if root is None else f"of type {type(root).__name__}"
-        raise WeightFileError(f"G_ema is {kind}: the file holds no trained generator")
+        raise WeightFileError(f"G_ema is {kind}: the file holds no trained generator.")
     if root.class_name != "Generator":
-        raise WeightFileError(f"G_ema is a '{printable(root.class_name, 40)}', not a generator")
+        raise WeightFileError(f"G_ema is a '{printable(root.class_name, 40)}', not a generator.")
     modules = modules_of(root)
     if "synthesis" not in modules or "mapping" not in modules:
-        raise WeightFileError("G_ema has no mapping or no synthesis network: it is no StyleGAN generator")
+        raise WeightFileError("G_ema has no mapping or no synthesis network: it is no StyleGAN generator.")
     if modules["synthesis"].class_name != "SynthesisNetwork":
         name = printable(modules["synthesis"].class_name, 40)
-        raise WeightFileError(f"G_ema has a synthesis network of the unknown class '{name}'")
+        raise WeightFileError(
+            f"G_ema has a synthesis network of the unknown class '{name}': i2s does not read this variant."
+        )
     return _stylegan3(modules) if "synthesis.input" in modules else _stylegan2(modules)
 
 
-# --- both architectures -----------------------------------------------------------------------------------------------
+# both architectures
 
 
 def _top_settings(modules: Tree, mapping_layers: int) -> tuple[dict[str, object], Settings]:
-    """What both architectures share, and the remaining settings of the generator, still to be read."""
+    """Return the settings that both architectures share, and the others, still to be taken."""
     settings = Settings(attribute(modules, "", "_init_kwargs"), "the generator")
     if not same(attribute(modules, "", "_init_args"), ()):
-        raise WeightFileError("the generator was made with unnamed settings: the file is of an unknown variant")
+        raise WeightFileError("The generator was built with positional arguments: i2s does not read this variant.")
     if settings.take("c_dim", 0) != 0:
-        raise WeightFileError("the network is conditional (it wants class labels): i2s reads unconditional ones only")
+        raise WeightFileError("The network is conditional (it needs class labels): i2s reads unconditional ones only.")
     settings.expect("img_channels", 3)
     common = {"resolution": settings.take("img_resolution")}
     common |= {name: settings.take(name) for name in ("z_dim", "w_dim")}
@@ -75,11 +81,11 @@ def _expected_mapping(config: StyleGAN2Config | StyleGAN3Config) -> Expected:
     return expected
 
 
-def _mapping_entries(config: StyleGAN2Config | StyleGAN3Config) -> dict[str, Entry]:
-    entries = {"mapping.w_mean": Entry("mapping.w_avg")}
+def _mapping_entries(config: StyleGAN2Config | StyleGAN3Config) -> dict[str, Source]:
+    entries = {"mapping.w_mean": Source("mapping.w_avg")}
     for k in range(config.mapping_layers):
         for part in ("weight", "bias"):
-            entries[f"mapping.layers.{k}.{part}"] = Entry(f"mapping.fc{k}.{part}")
+            entries[f"mapping.layers.{k}.{part}"] = Source(f"mapping.fc{k}.{part}")
     return entries
 
 
@@ -88,7 +94,7 @@ def _affine(config: StyleGAN2Config | StyleGAN3Config) -> tuple[str, dict[str, o
     return "FullyConnectedLayer", {"activation": "linear", "weight_gain": gain, "bias_gain": 1}
 
 
-# --- StyleGAN2 --------------------------------------------------------------------------------------------------------
+# StyleGAN2
 
 
 def _stylegan2(modules: Tree) -> Generator:
@@ -106,18 +112,18 @@ def _stylegan2(modules: Tree) -> Generator:
     settings.finish()
     synthesis.finish()
     common["conv_clamp"] = number(attribute(modules, "synthesis.b4.conv1", "conv_clamp"))
-    with settings_of_a_file():
+    with config_errors():
         blocks = check_resolution(common["resolution"])
         channels = [min(base // 2**k, largest) for k in range(2, blocks + 2)]
         config = StyleGAN2Config(**common, channels=channels)
-    check_modules(modules, _expected_stylegan2(config))
+    check_modules(modules, expected_stylegan2(config))
     tensors = tensors_of(modules)
     filters = [name for name in tensors if name.endswith("resample_filter")]
     _check_equal(tensors, filters)
-    return assemble(StyleGAN2, config, tensors, _stylegan2_entries(config), unused=filters)
+    return load_state(StyleGAN2, config, tensors, stylegan2_entries(config), unused=filters)
 
 
-def _expected_stylegan2(config: StyleGAN2Config) -> Expected:
+def expected_stylegan2(config: StyleGAN2Config) -> Expected:
     expected = _expected_mapping(config)
     expected["synthesis"] = ("SynthesisNetwork", {"w_dim": config.w_dim, "num_ws": config.num_ws})
     last = len(config.channels) - 1
@@ -144,33 +150,35 @@ def _expected_stylegan2(config: StyleGAN2Config) -> Expected:
     return expected
 
 
-def _stylegan2_entries(config: StyleGAN2Config) -> dict[str, Entry | Tensor]:
+def stylegan2_entries(config: StyleGAN2Config) -> dict[str, Source | Tensor]:
     entries = _mapping_entries(config)
-    entries["synthesis.const"] = Entry("synthesis.b4.const")
-    entries["synthesis.fir"] = Entry("synthesis.b4.resample_filter")
+    entries["synthesis.const"] = Source("synthesis.b4.const")
+    entries["synthesis.fir"] = Source("synthesis.b4.resample_filter")
     layer = ("weight", "bias", "noise_strength", "affine.weight", "affine.bias")
     for k in range(len(config.channels)):
         there, here = f"synthesis.b{4 * 2**k}", f"synthesis.blocks.{k}"
         for conv in ("conv1",) if k == 0 else ("conv0", "conv1"):
-            entries |= {f"{here}.{conv}.{part}": Entry(f"{there}.{conv}.{part}") for part in layer}
-            entries[f"{here}.{conv}.noise"] = Entry(f"{there}.{conv}.noise_const")
+            entries |= {f"{here}.{conv}.{part}": Source(f"{there}.{conv}.{part}") for part in layer}
+            entries[f"{here}.{conv}.noise"] = Source(f"{there}.{conv}.noise_const")
         if config.architecture == "skip" or k == len(config.channels) - 1:
             for part in ("weight", "bias", "affine.weight", "affine.bias"):
-                entries[f"{here}.to_rgb.{part}"] = Entry(f"{there}.torgb.{part}")
+                entries[f"{here}.to_rgb.{part}"] = Source(f"{there}.torgb.{part}")
         if config.architecture == "resnet" and k > 0:
-            entries[f"{here}.residual.weight"] = Entry(f"{there}.skip.weight")
+            entries[f"{here}.residual.weight"] = Source(f"{there}.skip.weight")
     return entries
 
 
 def _check_equal(tensors: Mapping[str, object], names: list[str]) -> None:
-    """All low-pass filters of a StyleGAN2 are one and the same."""
+    """Check that all low-pass filters of a StyleGAN2 are equal."""
     first = tensor_of(tensors[names[0]], names[0]) if names else None
     for name in names[1:]:
         if not torch.equal(tensor_of(tensors[name], name), first):
-            raise WeightFileError(f"tensor {name} is not the filter of the other layers: an unknown variant")
+            raise WeightFileError(
+                f"Tensor {name} is not the filter of the other layers: i2s does not read this variant."
+            )
 
 
-# --- StyleGAN3 --------------------------------------------------------------------------------------------------------
+# StyleGAN3
 
 
 def _stylegan3(modules: Tree) -> Generator:
@@ -195,17 +203,17 @@ def _stylegan3(modules: Tree) -> Generator:
         common[here] = number(settings.take(there, getattr(StyleGAN3Config, here)))
     settings.ignore("num_fp16_res", "magnitude_ema_beta")
     settings.finish()
-    with settings_of_a_file():
+    with config_errors():
         config = StyleGAN3Config(**common)
-    check_modules(modules, _expected_stylegan3(config))
+    check_modules(modules, expected_stylegan3(config))
     tensors = tensors_of(modules)
     last = _layer_names(config)[-1]
     for name in (f"{last}.up_filter", f"{last}.down_filter"):
         if tensors.pop(name, None) is not None:
-            raise WeightFileError(f"tensor {name} is there, but toRGB has no filters: an unknown variant")
-    generator = assemble(StyleGAN3, config, tensors, _stylegan3_entries(config))
+            raise WeightFileError(f"Tensor {name} is there, but toRGB has no filters: i2s does not read this variant.")
+    generator = load_state(StyleGAN3, config, tensors, stylegan3_entries(config))
     if any((value <= 0).any() for name, value in generator.state_dict().items() if name.endswith("magnitude")):
-        raise WeightFileError("a magnitude_ema is not above zero: the file is damaged")
+        raise WeightFileError("A magnitude_ema is not above zero: the file is damaged.")
     return generator
 
 
@@ -213,7 +221,7 @@ def _layer_names(config: StyleGAN3Config) -> list[str]:
     return [f"synthesis.L{k}_{band.size}_{band.channels}" for k, band in enumerate(bands(config))]
 
 
-def _expected_stylegan3(config: StyleGAN3Config) -> Expected:
+def expected_stylegan3(config: StyleGAN3Config) -> Expected:
     expected = _expected_mapping(config)
     plan = bands(config)
     network = {"w_dim": config.w_dim, "num_ws": config.num_ws, "output_scale": config.output_scale}
@@ -235,14 +243,14 @@ def _expected_stylegan3(config: StyleGAN3Config) -> Expected:
     return expected
 
 
-def _stylegan3_entries(config: StyleGAN3Config) -> dict[str, Entry]:
+def stylegan3_entries(config: StyleGAN3Config) -> dict[str, Source]:
     entries = _mapping_entries(config)
     for part in ("weight", "affine.weight", "affine.bias", "transform", "freqs", "phases"):
-        entries[f"synthesis.input.{part}"] = Entry(f"synthesis.input.{part}")
+        entries[f"synthesis.input.{part}"] = Source(f"synthesis.input.{part}")
     parts = ["weight", "bias", "affine.weight", "affine.bias", "magnitude", "up_filter", "down_filter"]
     for k, there in enumerate(_layer_names(config)):
         to_rgb = k == config.num_layers
         here = "synthesis.to_rgb" if to_rgb else f"synthesis.layers.{k}"
         for part in parts[:5] if to_rgb else parts:
-            entries[f"{here}.{part}"] = Entry(f"{there}.{part.replace('magnitude', 'magnitude_ema')}")
+            entries[f"{here}.{part}"] = Source(f"{there}.{part.replace('magnitude', 'magnitude_ema')}")
     return entries

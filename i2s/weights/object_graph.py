@@ -1,4 +1,4 @@
-"""What a weight file becomes: plain containers, tensors and arrays, and two records of ours."""
+"""Object graph of a weight file: plain containers, tensors, arrays and two records; checks for cycles and depth."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ LEAVES = (*SIMPLE, set, memoryview, torch.Tensor, np.ndarray)  # a set holds nam
 
 @dataclass(frozen=True, eq=False, repr=False)  # neither may walk what a file made
 class PersistentObject:
-    """A module of NVIDIA's torch pickles: class name and attributes. Its source code is dropped unread."""
+    """Module of NVIDIA's torch pickles: class name and attributes; its source code is dropped unread."""
 
     class_name: str
     state: dict
@@ -24,13 +24,13 @@ class PersistentObject:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TFNetwork:
-    """A `dnnlib.tflib.network.Network` of NVIDIA's TensorFlow pickles: its attributes."""
+    """Attributes of a `dnnlib.tflib.network.Network` of NVIDIA's TensorFlow pickles."""
 
     state: dict
 
 
 def children(node: Any) -> Any:
-    """The values directly inside a part of the tree; WeightFileError for a type that has no place there."""
+    """Return the values directly inside a node; WeightFileError for a type that does not belong there."""
     if type(node) is dict:
         return node.values()
     if type(node) in (list, tuple):
@@ -43,8 +43,7 @@ def children(node: Any) -> Any:
 
 
 def check_tree(root: Any) -> None:
-    """WeightFileError unless `root` is a tree with shared branches: no cycle, at most MAX_DEPTH levels, no
-    object of a type that does not belong there.
+    """Check that there is no cycle, that there are at most MAX_DEPTH levels, and that every type belongs there.
 
     Each object is visited once however many references share it, so that 4 ** 40 leaves cost forty visits.
     """

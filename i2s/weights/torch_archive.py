@@ -1,8 +1,8 @@
-"""The two containers of `torch.save`: a zip since version 1.6, five pickles in a row before.
+"""Archives of `torch.save`: a zip since version 1.6, five pickles in a row before.
 
-In both, the pickle of the saved object names its storages (BINPERSID), whose bytes stand elsewhere in the
-file. `run(cursor, persistent)` reads one pickle: with `persistent` None one that may name nothing at all,
-otherwise one that may hold tensors, and `persistent` gives the storage for a name.
+In both, the pickle of the saved object names its storages (BINPERSID), whose bytes are elsewhere in the file.
+`run(cursor, persistent)` reads one pickle; `persistent` returns the storage of a name, or is None for a pickle that may
+name none.
 """
 
 import io
@@ -12,20 +12,20 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from i2s.errors import WeightFileError
+from i2s.errors import WeightFileError, printable
 from i2s.weights.arrays import STORAGES, Storage
 from i2s.weights.file_type import TORCH_LEGACY
-from i2s.weights.limits import INT64, Budget, Cursor, damaged, printable, suspicious
-from i2s.weights.unpickler import Global
+from i2s.weights.limits import INT64, Budget, Cursor, damaged, suspicious
+from i2s.weights.unpickler import StandIn
 
-BIG_ENDIAN = "was saved on a big-endian machine, which i2s does not read: save it on another one"
+BIG_ENDIAN = "The file was saved on a big-endian machine, which i2s does not read: save it on another one."
 MAX_MEMBERS = 20_000  # files in a zip; a training checkpoint has a few thousand
 
 Run = Callable[[Cursor, Callable[[Any], Storage] | None], Any]
 
 
 def read_legacy(cursor: Cursor, run: Run, budget: Budget) -> Any:
-    """Five pickles (magic, version, system, object, keys), then the bytes of each storage."""
+    """Read five pickles (magic, version, system, object, keys), then the bytes of each storage."""
     if bytes(cursor.take(len(TORCH_LEGACY))) != TORCH_LEGACY:
         raise damaged("the start of a torch file is missing")
     system = run(cursor, None)
@@ -54,11 +54,11 @@ def read_legacy(cursor: Cursor, run: Run, budget: Budget) -> Any:
 
 
 def read_zip(data: memoryview, run: Run, budget: Budget) -> Any:
-    """A zip with the object in `data.pkl` and each storage in `data/KEY`, uncompressed."""
+    """Read a zip with the object in `data.pkl` and each storage in `data/KEY`, uncompressed."""
     members = _members(data)
     folder = [name[: -len("data.pkl")] for name in members if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(folder) != 1:
-        raise WeightFileError("is a zip archive, but not one of torch.save: choose a weight file")
+        raise WeightFileError("The file is a zip archive, but not one of torch.save: choose a weight file.")
     prefix = folder[0]
     if f"{prefix}byteorder" in members and members[f"{prefix}byteorder"]() != b"little":
         raise WeightFileError(BIG_ENDIAN)
@@ -82,12 +82,12 @@ def read_zip(data: memoryview, run: Run, budget: Budget) -> Any:
 
 
 def _declare(name: tuple, storages: dict[str, Storage], budget: Budget) -> Storage:
-    """The storage called ("storage", class, key, device, count); allocated when it is first named."""
+    """Return the storage of the name ("storage", class, key, device, count); allocate it when it is first named."""
     tag, kind, key, device, count = name
     if (
         type(tag) is not str
         or tag != "storage"
-        or type(kind) is not Global
+        or type(kind) is not StandIn
         or type(key) is not str
         or type(device) is not str
     ):
@@ -103,7 +103,7 @@ def _declare(name: tuple, storages: dict[str, Storage], budget: Budget) -> Stora
 
 
 def _members(data: memoryview) -> dict[str, Callable[[], bytes]]:
-    """Name -> function that reads it, for a zip whose members are all stored plainly.
+    """Return a function that reads each member of a zip, by name; all must be uncompressed.
 
     zipfile checks the CRC of what it reads. It would build a record for each entry of the directory before
     anything could be checked, so the entries are counted first by their signature.
@@ -117,7 +117,7 @@ def _members(data: memoryview) -> dict[str, Callable[[], bytes]]:
         raise damaged("its zip directory cannot be read") from error
     infos = {info.filename: info for info in archive.infolist()}
     if any(name.partition("/")[2].startswith(("code/", "constants.pkl")) for name in infos):
-        raise WeightFileError("is a TorchScript program, not weights: choose a file of a state dictionary")
+        raise WeightFileError("The file is a TorchScript program, not weights: choose a file with a state dictionary.")
     for name, info in infos.items():
         encrypted = info.flag_bits & 0x41
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or encrypted:
@@ -138,7 +138,7 @@ def _members(data: memoryview) -> dict[str, Callable[[], bytes]]:
 
 
 class _View(io.RawIOBase):
-    """A memoryview as a file, without a copy."""
+    """File interface of a memoryview, without a copy."""
 
     def __init__(self, data: memoryview):
         self.cursor = Cursor(data)

@@ -1,17 +1,17 @@
-"""A pickle machine that can only build data.
+"""Restricted pickle interpreter: no imports, and no calls outside a fixed table.
 
-A pickle is a program for a small stack machine. Python's own reader lets that program import any module and
-call anything in it. This one runs the same program, and the worst a program can do here is to be refused:
+A pickle is a program for a small stack machine. Python's own unpickler lets it import any module and call anything in
+it. This one runs the same program, but
 
-- it knows only the instructions that weight files use, and refuses every other by name;
-- a global resolves, through an exact table of names, to a `Global`: a frozen record that holds functions of
-  ours. Nothing is imported, nothing is looked up on an object, no attribute of anything in the file is set;
-- BUILD finishes an object that this machine began (`Unfinished`) and nothing else;
-- every length is checked against the bytes that are there, and everything that costs memory or time is
-  counted (`Budget`), so that no file makes more than its own size explains;
-- no step recurses; the finished tree is checked as a whole in `tree.py`.
+- it knows only the opcodes that weight files use, and refuses all others by name;
+- a global resolves, through an exact table of names, to a `StandIn`: a frozen record of functions of ours. Nothing is
+  imported, nothing is looked up on an object, no attribute of anything in the file is set;
+- BUILD completes an object that this unpickler began (`PendingObject`), and nothing else;
+- every length is checked against the bytes that are there, and everything that costs memory or time is counted
+  (`Budget`), so no file makes more than its own size explains;
+- no opcode recurses; the finished graph is checked as a whole in `object_graph.py`.
 
-References: the opcodes are documented in Python's `pickletools`.
+The opcodes are documented in Python's `pickletools`.
 """
 
 import pickle
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from i2s.errors import WeightFileError
+from i2s.errors import WeightFileError, printable
 from i2s.weights.limits import (
     DOUBLE,
     INT32,
@@ -34,7 +34,6 @@ from i2s.weights.limits import (
     Budget,
     Cursor,
     damaged,
-    printable,
     suspicious,
 )
 
@@ -44,42 +43,48 @@ MAX_STACK = 10_000  # values waiting on the stack; Python writes containers in b
 
 
 @dataclass(frozen=True, slots=True)
-class Global:
-    """Our inert stand-in for a name in the file: what REDUCE and NEWOBJ do with it, if anything."""
+class StandIn:
+    """Inert stand-in for a global of the file."""
 
     name: str
-    reduce: Callable | None = None
-    new: Callable | None = None
+    reduce: Callable | None = None  # called by REDUCE; None refuses it
+    new: Callable | None = None  # called by NEWOBJ; None refuses it
     arguments: tuple[int, int] = (0, 0)  # fewest and most that `reduce` takes
 
 
-class Unfinished:
-    """An object between its making and its BUILD; `finish(state)` gives the value, hidden until then."""
+class PendingObject:
+    """Object between its creation and its BUILD; `finish(state)` gives the value, hidden until then."""
 
     __slots__ = ("finish", "name", "value", "done")
 
     def __init__(self, name: str, finish: Callable[[Any], Any]):
-        self.name, self.finish, self.value, self.done = name, finish, None, False
+        self.name = name
+        self.finish = finish
+        self.value = None
+        self.done = False
 
 
-class Machine:
-    """Runs one pickle from `cursor` and gives the object it describes.
+class RestrictedUnpickler:
+    """Interpreter of one pickle; `run()` returns the object that it describes.
 
     Args:
-        cursor: where the pickle starts; afterwards it stands behind the pickle's STOP.
-        resolve: `(module, name) -> Global`, or WeightFileError.
-        budget: shared by all pickles of one file.
-        persistent: what BINPERSID does (torch archives name their storages so); None refuses it.
+        cursor: Start of the pickle; afterwards it is behind the pickle's STOP.
+        resolve: Called with module and name of each global; returns its stand-in or raises WeightFileError.
+        budget: Shared by all pickles of one file.
+        persistent: Called by BINPERSID (torch archives name their storages so); None refuses it.
     """
 
     def __init__(
         self,
         cursor: Cursor,
-        resolve: Callable[[str, str], Global],
+        resolve: Callable[[str, str], StandIn],
         budget: Budget,
         persistent: Callable[[Any], Any] | None = None,
     ):
-        self.cursor, self.resolve, self.budget, self.persistent = cursor, resolve, budget, persistent
+        self.cursor = cursor
+        self.resolve = resolve
+        self.budget = budget
+        self.persistent = persistent
         self.start = cursor.position
         self.stack: list = []
         self.marks: list[list] = []  # the stacks below each open MARK
@@ -92,10 +97,10 @@ class Machine:
             code = cursor.byte()
             if code == stop:
                 break
-            step = STEPS.get(code)
-            if step is None:
+            opcode = OPCODES.get(code)
+            if opcode is None:
                 raise self.unknown(code)
-            step(self)
+            opcode(self)
             if len(self.stack) > MAX_STACK or len(self.marks) > MAX_MARKS:
                 raise damaged("it is nested deeper than any network")
         value = self.pop()
@@ -110,7 +115,7 @@ class Machine:
             return damaged(f"byte {place} is no pickle instruction")
         return suspicious(f"uses the pickle instruction {opcode.name} at byte {place}")
 
-    # The stack.
+    # Stack
 
     def pop(self) -> Any:
         if not self.stack:
@@ -124,13 +129,13 @@ class Machine:
         return [settled(item) for item in items]
 
     def top(self, kind: type, action: str) -> Any:
-        """The value on top, which must be exactly of `kind` for `action`."""
+        """Return the value on top, which must be exactly of `kind` for `action`."""
         value = self.stack[-1] if self.stack else None
         if type(value) is not kind:
             raise suspicious(f"does {action} on {describe(value)}")
         return value
 
-    # One method for each instruction that is more than a push.
+    # Opcodes that are more than a push
 
     def proto(self) -> None:
         version = self.cursor.byte()
@@ -219,7 +224,7 @@ class Machine:
 
     def reduce(self) -> None:
         arguments = self.pop()
-        target = self.top(Global, "REDUCE")
+        target = self.top(StandIn, "REDUCE")
         if target.reduce is None:
             raise suspicious(f"calls {target.name}")
         fewest, most = target.arguments
@@ -229,7 +234,7 @@ class Machine:
 
     def newobj(self) -> None:
         arguments = self.pop()
-        target = self.top(Global, "NEWOBJ")
+        target = self.top(StandIn, "NEWOBJ")
         if target.new is None or type(arguments) is not tuple or arguments:
             raise suspicious(f"makes a new {target.name}")
         self.stack[-1] = target.new()
@@ -239,7 +244,7 @@ class Machine:
         target = self.stack[-1] if self.stack else None
         if type(target) is dict and type(state) is dict and set(state) == {"_metadata"}:
             return  # version numbers that torch hangs on a state dict; nobody needs them
-        unfinished = self.top(Unfinished, "BUILD")
+        unfinished = self.top(PendingObject, "BUILD")
         if unfinished.done:
             raise suspicious(f"does BUILD twice on {unfinished.name}")
         unfinished.value, unfinished.done = unfinished.finish(state), True
@@ -251,8 +256,8 @@ class Machine:
 
 
 def settled(value: Any) -> Any:
-    """The value itself, in place of the `Unfinished` it grew in."""
-    if type(value) is not Unfinished:
+    """Return the value of a PendingObject that is complete; other values as they are."""
+    if type(value) is not PendingObject:
         return value
     if not value.done:
         raise damaged(f"{value.name} is used before it is complete")
@@ -260,43 +265,46 @@ def settled(value: Any) -> Any:
 
 
 def key(value: Any) -> str | int:
-    """A dictionary key or set item: text, or a small number (hashing anything else is open to abuse)."""
+    """Check a dictionary key or set item: text, or a small number (hashing anything else is open to abuse)."""
     if type(value) is str or (type(value) is int and 0 <= value < 1 << 31):
         return value
     raise damaged(f"{describe(value)} as a key")
 
 
 def describe(value: Any) -> str:
-    """What `value` is, in words; never its contents, which may be endless."""
-    if isinstance(value, (Global, Unfinished)):
+    """Describe a value by its type, never by its contents, which may be endless."""
+    if isinstance(value, (StandIn, PendingObject)):
         return value.name
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def _push(make: Callable[[Cursor], Any]) -> Callable[[Machine], None]:
-    return lambda machine: machine.stack.append(make(machine.cursor))
+Opcode = Callable[[RestrictedUnpickler], None]
 
 
-def _bytes(length: struct.Struct) -> Callable[[Machine], None]:
+def _push(make: Callable[[Cursor], Any]) -> Opcode:
+    return lambda unpickler: unpickler.stack.append(make(unpickler.cursor))
+
+
+def _bytes(length: struct.Struct) -> Opcode:
     return _push(lambda cursor: cursor.take(cursor.unpack(length)))
 
 
-STEPS: dict[int, Callable[[Machine], None]] = {
+OPCODES: dict[int, Opcode] = {
     opcode[0]: step
     for opcode, step in {
-        pickle.PROTO: Machine.proto,
-        pickle.FRAME: Machine.frame,
-        pickle.MARK: Machine.mark,
+        pickle.PROTO: RestrictedUnpickler.proto,
+        pickle.FRAME: RestrictedUnpickler.frame,
+        pickle.MARK: RestrictedUnpickler.mark,
         pickle.NONE: _push(lambda cursor: None),
         pickle.NEWTRUE: _push(lambda cursor: True),
         pickle.NEWFALSE: _push(lambda cursor: False),
         pickle.BININT: _push(lambda cursor: cursor.unpack(INT32)),
         pickle.BININT1: _push(lambda cursor: cursor.byte()),
         pickle.BININT2: _push(lambda cursor: cursor.unpack(UINT16)),
-        pickle.LONG1: Machine.long1,
+        pickle.LONG1: RestrictedUnpickler.long1,
         pickle.BINFLOAT: _push(lambda cursor: cursor.unpack(DOUBLE)),
-        pickle.SHORT_BINUNICODE: lambda machine: machine.text(machine.cursor.byte()),
-        pickle.BINUNICODE: lambda machine: machine.text(machine.cursor.unpack(UINT32)),
+        pickle.SHORT_BINUNICODE: lambda unpickler: unpickler.text(unpickler.cursor.byte()),
+        pickle.BINUNICODE: lambda unpickler: unpickler.text(unpickler.cursor.unpack(UINT32)),
         pickle.SHORT_BINBYTES: _push(lambda cursor: cursor.take(cursor.byte())),
         pickle.BINBYTES: _bytes(UINT32),
         pickle.BINBYTES8: _bytes(UINT64),
@@ -305,25 +313,25 @@ STEPS: dict[int, Callable[[Machine], None]] = {
         pickle.EMPTY_DICT: _push(lambda cursor: {}),
         pickle.EMPTY_SET: _push(lambda cursor: set()),
         pickle.EMPTY_TUPLE: _push(lambda cursor: ()),
-        pickle.TUPLE: Machine.group,
-        pickle.TUPLE1: lambda machine: machine.group(1),
-        pickle.TUPLE2: lambda machine: machine.group(2),
-        pickle.TUPLE3: lambda machine: machine.group(3),
-        pickle.APPEND: Machine.append,
-        pickle.APPENDS: Machine.appends,
-        pickle.ADDITEMS: Machine.additems,
-        pickle.SETITEM: Machine.setitem,
-        pickle.SETITEMS: Machine.setitems,
-        pickle.BINPUT: lambda machine: machine.put(machine.cursor.byte()),
-        pickle.LONG_BINPUT: lambda machine: machine.put(machine.cursor.unpack(UINT32)),
-        pickle.MEMOIZE: lambda machine: machine.put(len(machine.memo)),
-        pickle.BINGET: lambda machine: machine.get(machine.cursor.byte()),
-        pickle.LONG_BINGET: lambda machine: machine.get(machine.cursor.unpack(UINT32)),
-        pickle.GLOBAL: lambda machine: machine.find(machine.cursor.line(), machine.cursor.line()),
-        pickle.STACK_GLOBAL: Machine.stack_global,
-        pickle.REDUCE: Machine.reduce,
-        pickle.NEWOBJ: Machine.newobj,
-        pickle.BUILD: Machine.build,
-        pickle.BINPERSID: Machine.binpersid,
+        pickle.TUPLE: RestrictedUnpickler.group,
+        pickle.TUPLE1: lambda unpickler: unpickler.group(1),
+        pickle.TUPLE2: lambda unpickler: unpickler.group(2),
+        pickle.TUPLE3: lambda unpickler: unpickler.group(3),
+        pickle.APPEND: RestrictedUnpickler.append,
+        pickle.APPENDS: RestrictedUnpickler.appends,
+        pickle.ADDITEMS: RestrictedUnpickler.additems,
+        pickle.SETITEM: RestrictedUnpickler.setitem,
+        pickle.SETITEMS: RestrictedUnpickler.setitems,
+        pickle.BINPUT: lambda unpickler: unpickler.put(unpickler.cursor.byte()),
+        pickle.LONG_BINPUT: lambda unpickler: unpickler.put(unpickler.cursor.unpack(UINT32)),
+        pickle.MEMOIZE: lambda unpickler: unpickler.put(len(unpickler.memo)),
+        pickle.BINGET: lambda unpickler: unpickler.get(unpickler.cursor.byte()),
+        pickle.LONG_BINGET: lambda unpickler: unpickler.get(unpickler.cursor.unpack(UINT32)),
+        pickle.GLOBAL: lambda unpickler: unpickler.find(unpickler.cursor.line(), unpickler.cursor.line()),
+        pickle.STACK_GLOBAL: RestrictedUnpickler.stack_global,
+        pickle.REDUCE: RestrictedUnpickler.reduce,
+        pickle.NEWOBJ: RestrictedUnpickler.newobj,
+        pickle.BUILD: RestrictedUnpickler.build,
+        pickle.BINPERSID: RestrictedUnpickler.binpersid,
     }.items()
 }

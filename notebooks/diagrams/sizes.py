@@ -4,10 +4,10 @@ import json
 
 from safetensors import safe_open
 
+from i2s.files import data_dir
 from i2s.generators.stylegan1 import StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2Config
 from i2s.losses.slim import SlimConfig
-from i2s.files import data_dir
 
 PAPER, SLIM = StyleGAN1Config(), SlimConfig()
 

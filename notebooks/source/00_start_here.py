@@ -32,7 +32,7 @@
 # ## 0.1 What this machine has
 #
 # The first cell of every lesson chooses the device, loads two networks, and says why. The
-# [**generator**](GLOSSARY.md#generator) draws pictures; the **perceptual network** compares them, more as people do
+# [**generator**](GLOSSARY.md#generator) draws images; the **perceptual network** compares them, more as people do
 # than pixel by pixel.
 
 # %% tags=["nbval-ignore-output"]
@@ -50,7 +50,7 @@ lab = course.setup(steps=300)
 #
 # ## 0.2 Faces from random numbers
 #
-# A generator turns a list of random numbers, the [**latent code**](GLOSSARY.md#latent-code) $z$, into a picture. Here
+# A generator turns a list of random numbers, the [**latent code**](GLOSSARY.md#latent-code) $z$, into an image. Here
 # are 16 codes.
 
 # %%
@@ -116,13 +116,11 @@ watcher = course.EmbedWatcher(photo)
 watcher
 
 # %% tags=["nbval-ignore-output"]
-result = i2s.embed(
-    photo, generator, steps=300, perceptual=lab.perceptual, callback=watcher, progress=False
-)
+result = i2s.embed(photo, generator, steps=300, perceptual=lab.perceptual, callback=watcher, progress=False)
 print(f"loss {result.loss[0, 0]:.3f} -> {result.loss[-1, 0]:.3f}")
 
 # %% [markdown]
-# The same as still pictures, a few of those that the result keeps: the image after more and more steps, and the photo
+# The same as still images, a few of those that the result keeps: the image after more and more steps, and the photo
 # last.
 
 # %%
@@ -154,7 +152,7 @@ print(f"mean difference of a pixel: {difference:.1f} of 255")
 # Two codes can be blended, $w = \lambda w_1 + (1 - \lambda) w_2$, and every blend is a code too: this is
 # [morphing](GLOSSARY.md#morphing). Move the slider: with the mouse, or with the arrow keys once it is selected. Its
 # number says how far you have gone: 0 is the first code, where $\lambda$ is 1, and 1 is the second. Below it is the
-# same as a sheet, for print and for pages where nothing can be moved.
+# same as a contact sheet, for print and for pages where nothing can be moved.
 
 # %% tags=["nbval-ignore-output"]
 explorer = course.MorphExplorer(generator, [result.w_plus[0], w_plus[2]], names=["Eileen Collins", "random face"])
@@ -162,7 +160,7 @@ display(explorer)
 explorer.snapshot()
 
 # %% [markdown]
-# The faces between are faces too, not two pictures laid over each other. Compare: this is what mixing the *pixels* gives.
+# The faces between are faces too, not two images laid over each other. Compare: this is what mixing the *pixels* gives.
 # Look at outlines, eyes and mouth, where the two faces do not coincide.
 
 # %%

@@ -28,7 +28,8 @@
 # %% tags=["nbval-ignore-output"]
 import torch
 import i2s
-from i2s import checks, course
+from i2s import course
+from i2s.course import lesson01 as checks
 
 lab = course.setup(steps=150)
 generator = lab.generator
@@ -96,7 +97,7 @@ with torch.no_grad():
 course.show(pair, labels=["z", "10 z"], alt="The face of z and the face of 10 z")
 
 # %% [markdown]
-# ## 1.2 From W to pictures: the synthesis network
+# ## 1.2 From W to images: the synthesis network
 #
 # The [synthesis network](GLOSSARY.md#synthesis-network) does not start from $w$ at all. It starts from a **learned
 # constant**, 4 by 4 pixels, the same for every face, and doubles the size until the image is done. $w$ comes in from
@@ -130,7 +131,7 @@ generator.num_ws
 # red, green and blue.
 
 # %% [markdown]
-# Now watch a face grow. StyleGAN2 draws a small RGB picture at every size and adds them up, so that the image can be
+# Now watch a face grow. StyleGAN2 draws a small RGB image at every size and adds them up, so that the sum can be
 # looked at as it stands after each size:
 
 # %%
@@ -146,7 +147,7 @@ course.show([stage[0] for stage in stages], labels, alt="A face after each size,
 
 # %%
 maps = course.feature_maps(generator, w_plus)
-rows = [course.enlarged(m[0, :8], 64) for m in maps]
+rows = [course.enlarge(m[0, :8], 64) for m in maps]
 labels = [f"{m.shape[-1]} px" for m in maps for _ in range(8)]
 alt = "Eight feature maps at each size: blobs first, outlines of a face at last"
 course.show_maps(torch.cat(rows), labels, size=72, alt=alt)
@@ -172,7 +173,7 @@ course.show_maps(torch.cat(rows), labels, size=72, alt=alt)
 #
 # <details><summary>Hint 1</summary><code>x.mean(dim=(2, 3), keepdim=True)</code> has shape [N, C, 1, 1].</details>
 # <details><summary>Hint 2</summary>The variance is the mean of the squares after the mean is taken off
-# (<code>x.var</code> divides by one less). <code>scale[:, :, None, None]</code> fits over the picture.</details>
+# (<code>x.var</code> divides by one less). <code>scale[:, :, None, None]</code> fits over the image.</details>
 
 
 # %%
@@ -241,7 +242,7 @@ print(f"largest difference {gap:.1e}")
 from i2s.generators import layers, stylegan1, stylegan2
 
 fir = layers.fir_kernel()  # a filter for doubling the size, which is not done here
-at_work = course.layers_at_work(generator, w_plus)
+at_work = course.trace_layers(generator, w_plus)
 for number, (layer, x, style) in enumerate(at_work):
     noise = torch.randn(1, x.shape[1], 32, 32, generator=rng)
     out = [stylegan2.modulated_conv(maps, layer.weight, style, fir).std() for maps in (noise, x)]
@@ -295,21 +296,21 @@ print(f"largest difference {(tripled - new).abs().max():.1e}, of numbers up to {
 # %% [markdown]
 # ### Both at work
 #
-# So far a single layer had AdaIN, with random weights. Here is a whole generator of such layers: the **sibling** of
+# So far a single layer had AdaIN, with random weights. Here is a whole generator of such layers: the **student** of
 # ours, a StyleGAN (1) of the same sizes. Its mapping network is the same, so both read the same $w$; its synthesis
-# network learned to draw what ours draws.
+# network learned to draw what ours draws, by distillation.
 
 # %%
-sibling = i2s.load_generator("faces-64-adain", device=lab.device)
-print(sibling.describe())
+student = i2s.load_generator("faces-64-adain", device=lab.device)
+print(student.describe())
 six = generator.sample_z(6, seed=21)
-print("the same w of the same z:", torch.allclose(sibling.mapping(six), generator.mapping(six), atol=1e-2))
+print("the same w of the same z:", torch.allclose(student.mapping(six), generator.mapping(six), atol=1e-2))
 
 # %%
 with torch.no_grad():
-    ours, theirs = (network(six, truncation_psi=0.7) for network in (generator, sibling))
+    ours, theirs = (network(six, truncation_psi=0.7) for network in (generator, student))
 labels = ["demodulation"] * 6 + ["AdaIN"] * 6
-alt = "Six faces of six z, drawn by our generator above and by its sibling with AdaIN below"
+alt = "Six faces of six z, drawn by our generator above and by its student with AdaIN below"
 course.show(torch.cat([ours, theirs]), labels, columns=6, alt=alt)
 
 # %% [markdown]
@@ -322,11 +323,11 @@ for name, a, b in [("one z, two networks", ours, theirs), ("two z, one network",
 
 # %% [markdown]
 # The faces are in the codes, then, and not in one way of applying a style. Inside, the two differ as the diagram says.
-# Look into one layer of the sibling while it draws: what does the style say, and what comes out?
+# Look into one layer of the student while it draws: what does the style say, and what comes out?
 
 # %%
-code = sibling.mapping(six[:1])
-layer, maps = sibling.synthesis.blocks[2].layer1, course.feature_maps(sibling, code)[2]  # 16 px
+code = student.mapping(six[:1])
+layer, maps = student.synthesis.blocks[2].layer1, course.feature_maps(student, code)[2]  # 16 px
 scale, shift = layer.affine(code[:, 5]).cpu().chunk(2, dim=1)  # two rows a size: rows 4 and 5 are those of 16 px
 print(f"{maps.shape[1]} feature maps, style of {layer.affine.weight.shape[0]} numbers")
 mean, spread = maps.mean(dim=(2, 3)), maps.std(dim=(2, 3), unbiased=False)
@@ -386,9 +387,7 @@ course.show(torch.cat(faces + changes).clamp(-1, 1), labels, columns=3, alt=alt)
 # hair, middle ones (16 and 32 px) the features of the face, fine ones colour. Ours, with fewer sizes, are divided so:
 
 # %%
-from training.layer_effects import layer_groups
-
-groups = layer_groups(generator.resolution)
+groups = course.layer_groups(generator.resolution)
 for name, rows in groups.items():
     print(f"{name:7s} rows {list(rows)}")
 
@@ -408,9 +407,7 @@ course.show(images, labels, alt="Faces A and B, then A with the coarse, the midd
 # of it.
 
 # %%
-from training.layer_effects import layer_effects
-
-effects = layer_effects(generator, count=64)
+effects = course.layer_effects(generator, count=64)
 for name, shares in effects.items():
     print(f"{name:7s}", {aspect: round(share, 2) for aspect, share in shares.items()})
 for aspect in effects["coarse"]:
@@ -457,7 +454,7 @@ course.bars(values, "change of the mean colour", xlabel="row of the code")
 
 # %% [markdown]
 # Which bar is the longest, and to which group does its row belong? The coarse rows have bars, too: larger hair or another
-# shape of the head moves the mean colour of the whole picture, without any colour being painted anew.
+# shape of the head moves the mean colour of the whole image, without any colour being painted anew.
 
 # %% [markdown]
 # ## 1.7 Truncation: variety against quality

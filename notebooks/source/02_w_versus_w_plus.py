@@ -27,7 +27,8 @@ import torch
 from skimage import data
 
 import i2s
-from i2s import checks, course
+from i2s import course
+from i2s.course import lesson02 as checks
 from i2s.latents import latent_statistics
 from i2s.losses import ImageLoss
 from i2s.metrics import psnr
@@ -230,7 +231,7 @@ course.show(torch.cat(rows), labels, columns=3, size=192, alt=alt)
 #
 # ### Exercise 2.4 (ablate, difficulty 2 of 3, 6 minutes): take the freedom away
 #
-# How much of the picture sits in the *differences* between the rows? Given `w_plus` [N, num_ws, w_dim], return a
+# How much of the image sits in the *differences* between the rows? Given `w_plus` [N, num_ws, w_dim], return a
 # code of the same shape, in which every row is the mean of all rows of that code: the nearest code with equal
 # rows.
 #

@@ -28,10 +28,9 @@ import torch.nn.functional as F
 from skimage import data
 
 import i2s
-from i2s import checks, course
-from i2s.course.copies import bent, blurred, brighter, shifted
-from i2s.course.inversion import invert_features
-from i2s.course.reference import reference_lpips
+from i2s import course
+from i2s.course import lesson03 as checks
+from i2s.course.lesson03 import blur, brighten, invert_features, reference_lpips, shift, warp
 from i2s.losses import PixelMSE
 from i2s.metrics import psnr
 
@@ -49,7 +48,7 @@ photo = i2s.load_photos(data.astronaut()[15:195, 135:315], generator.resolution)
 # Here are four changed copies of the photo.
 
 # %%
-copies = {"moved": shifted(photo, 2), "bent": bent(photo), "brighter": brighter(photo), "blurred": blurred(photo)}
+copies = {"moved": shift(photo, 2), "bent": warp(photo), "brighter": brighten(photo), "blurred": blur(photo)}
 alt = "The photo; moved by two pixels, bent a little, brighter: three clear faces; blurred: a face without eyes"
 course.show(torch.cat([photo, *copies.values()]).cpu(), labels=["photo", *copies], size=192, alt=alt)
 
@@ -105,7 +104,7 @@ for name, copy in copies.items():
 # where exactly a face is: it may be at any of five places. Which single image is nearest to all five?
 
 # %%
-five = torch.cat([shifted(photo, k) for k in (-4, -2, 0, 2, 4)])
+five = torch.cat([shift(photo, k) for k in (-4, -2, 0, 2, 4)])
 mean_image = five.mean(dim=0, keepdim=True)
 labels = ["-4", "-2", "0", "+2", "+4", "mean of the five"]
 alt = "The photo at five places, each sharp, and the mean of the five, in which every upright edge is smeared"
@@ -160,7 +159,7 @@ for name, m in zip(names, maps):
 
 # %% tags=["nbval-ignore-output"]
 lively = [m[0][m[0].flatten(1).std(dim=1).argsort(descending=True)[:6]] for m in maps]
-grey = torch.cat([course.enlarged(m.cpu(), generator.resolution) for m in lively])
+grey = torch.cat([course.enlarge(m.cpu(), generator.resolution) for m in lively])
 labels = [name if k == 0 else "" for name in names for k in range(6)]
 course.show_maps(grey, labels, columns=6, size=128, alt="Six feature maps of each tap: edges, then patches")
 
@@ -178,7 +177,7 @@ course.show(torch.cat([remembered, photo]).cpu(), labels=[*names, "photo"], size
 
 # %% [markdown]
 # The first taps remember nearly everything. The deep ones remember where the eyes and the hair are, and forget
-# colours and fine texture: many pictures are the same to them, and coloured grain, which they do not see, stays.
+# colours and fine texture: many images are the same to them, and coloured grain, which they do not see, stays.
 #
 # The paper adds up the squared differences of all four:
 #
@@ -210,7 +209,7 @@ def perceptual_loss(net, images, target, weights=(1.0, 1.0, 1.0, 1.0)):
 checks.check_perceptual_loss(perceptual_loss)
 
 # %% [markdown]
-# Judge the four copies again, by both distances.
+# Compare the four copies again, by both distances.
 
 # %% tags=["nbval-ignore-output"]
 labels = []
@@ -220,7 +219,7 @@ for name, copy in copies.items():
 course.show(torch.cat(list(copies.values())).cpu(), labels, size=192)
 
 # %% [markdown]
-# Which copy is the worst now? And which tap changed the verdict? Take the moved copy and the blurred one, and
+# Which copy is the worst now? And which tap changed the ranking? Take the moved copy and the blurred one, and
 # each tap alone:
 
 # %% tags=["nbval-ignore-output"]
@@ -231,7 +230,7 @@ for name, weights in zip([*names, "all four"], [*single, [1.0] * 4]):
     print(f"{name:8s} moved {far[0]:.2f}, blurred {far[1]:.2f}: nearer is {nearer}")
 
 # %% [markdown]
-# The first taps judge as pixels do; they still compare place by place. The deep taps forgive a small shift, and they
+# The first taps rank as pixels do; they still compare place by place. The deep taps forgive a small shift, and they
 # notice that the eyes are gone.
 #
 # ## 3.3 Each tap alone, with the generator
@@ -404,7 +403,7 @@ for name, copy in (copies | {"half contrast": photo / 2}).items():
 
 # %% [markdown]
 # Compare the last row with the others, in both columns: the scaling to length 1 forgives a loss of contrast.
-# LPIPS is the usual judge of embeddings; `i2s.losses.LPIPS` puts it into the loss too, as later methods do.
+# LPIPS is the usual metric for embeddings; `i2s.losses.LPIPS` puts it into the loss too, as later methods do.
 #
 # ## What you have seen
 #
@@ -422,8 +421,8 @@ for name, copy in (copies | {"half contrast": photo / 2}).items():
 # <details><summary>Which tap would you miss first, and why?</summary>Without conv4_2 nothing pulls eyes and mouth
 # into place from afar; without conv1_1 and conv1_2 colours and fine edges are vague, as the inversions
 # show.</details>
-# <details><summary>Can two different pictures have a perceptual distance of nearly 0?</summary>Yes, a network
-# forgets things: the inversion of conv4_2 is one such picture, for that tap. The pixel term closes this
+# <details><summary>Can two different images have a perceptual distance of nearly 0?</summary>Yes, a network
+# forgets things: the inversion of conv4_2 is one such image, for that tap. The pixel term closes this
 # hole.</details>
 #
 # **Next:** [lesson 4](04_optimization.ipynb): the search itself.

@@ -27,7 +27,8 @@
 # %% tags=["nbval-ignore-output"]
 import torch
 import i2s
-from i2s import checks, course
+from i2s import course
+from i2s.course import lesson04 as checks
 
 lab = course.setup(steps=3500)
 generator, net = lab.generator, lab.perceptual
@@ -70,6 +71,7 @@ course.show(photo, size=192, alt="The photo to embed: a portrait of the astronau
 # <details><summary>Hint 2</summary>Three calls in a chain: <code>expand</code>, <code>clone</code>, and
 # <code>requires_grad_(True)</code>, in this order.</details>
 
+
 # %%
 def initial_code(generator):
     """The mean latent in each row: [1, num_ws, w_dim], a tensor that an optimiser may change."""
@@ -109,6 +111,7 @@ course.show(torch.cat([image.detach(), photo]), labels=["image of the code", "ph
 # <details><summary>Hint 2</summary><code>for ours, theirs in zip(net.features(image), features):</code> goes
 # through the four pairs. Nothing may cut the loss off from the image: no <code>no_grad</code>, no
 # <code>item()</code>.</details>
+
 
 # %%
 def compare(image, photo, features, net):
@@ -156,6 +159,7 @@ print("size of the gradient, row by row:", [round(g, 3) for g in code.grad[0].no
 # <details><summary>Hint 2</summary>Three lines: the optimiser forgets old gradients, the loss computes new ones,
 # the optimiser takes a step.</details>
 
+
 # %%
 def update(optimiser, loss):
     """One step of gradient descent on `loss`."""
@@ -185,6 +189,7 @@ checks.check_update(update)
 # <details><summary>Hint 2</summary>The loop counts <code>step</code> through <code>range(steps + 1)</code>, and
 # its last lines update only if <code>step &lt; steps</code>. A loss becomes a float by
 # <code>loss.item()</code>.</details>
+
 
 # %%
 def find(photo, generator, net, steps, method=torch.optim.Adam, lr=0.01, **settings):
@@ -232,7 +237,7 @@ course.show(torch.cat([photo, pair]), labels=["photo", "yours", "i2s.embed"], al
 # ## 4.3 Read a loss curve
 #
 # `result.history` keeps each term by itself. On a linear axis only the first steps can be seen. On a logarithmic
-# one equal heights are equal *ratios*, and the later steps can be judged too. Look at both.
+# one equal heights are equal *ratios*, and the later steps can be compared too. Look at both.
 
 # %%
 course.plot({"loss": theirs}, "step", "loss", alt="Loss against step on a linear axis.")
@@ -281,7 +286,7 @@ starts.shape
 with torch.no_grad():
     drawn = generator.synthesis(starts.to(lab.device))
 names = ["mean", "random 1", "random 2", "random 3"]
-course.show(drawn, labels=names, alt="The average face, and three pictures of dark and glaring patches, of no face")
+course.show(drawn, labels=names, alt="The average face, and three images of dark and glaring patches, of no face")
 
 # %% [markdown]
 # The mapping network never makes such random codes, and the generator does not know what to draw for them. All
@@ -326,7 +331,7 @@ w = generator.mapping(generator.sample_z(1000, seed=0))[:, 0]
 print(f"codes w of random faces, for comparison: {(w - generator.w_mean).norm(dim=1).mean():.1f}")
 
 # %% [markdown]
-# Read the table against the pictures: look at the eyes and the mouth of each face. Are the searches from U(-1, 1)
+# Read the table against the images: look at the eyes and the mouth of each face. Are the searches from U(-1, 1)
 # behind? With many more steps one of them may catch up in the loss. But compare where they end with where they began:
 # still far from all codes of faces. What they draw is paint that resembles the photo from afar, and lesson 2.5 showed
 # where lines between such codes lead.
@@ -335,7 +340,7 @@ print(f"codes w of random faces, for comparison: {(w - generator.w_mean).norm(di
 # ahead here, too. The random codes draw glaring patches, and the way from there is long; the paper goes on for 5000
 # steps, in a much larger network. So this recommendation is one to try, and not one that we have seen.
 #
-# **Take along:** start faces at the mean. Judge a code by its loss, its image *and* its distance to the mean.
+# **Take along:** start faces at the mean. Evaluate a code by its loss, its image *and* its distance to the mean.
 #
 # ## 4.5 Adam
 #
@@ -483,7 +488,7 @@ def beside(name, run):
 # Look at the very first steps of A, and at its image. Set `cause_a` to one of the five answers.
 
 # %%
-from i2s.course.broken import broken_run
+from i2s.course.lesson04 import broken_run
 
 a = broken_run("A", photo, generator, net)
 beside("run A", a)
@@ -597,10 +602,10 @@ checks.check_run_d(cause_d)
 # ## 4.7 A photo that is moved
 #
 # The paper warns that the result is sensitive to where the face is. How sensitive? The same photo nine times,
-# shifted, turned and scaled; what lies outside of the picture is filled by mirroring. About half a minute.
+# shifted, turned and scaled; what lies outside of the image is filled by mirroring. About half a minute.
 
 # %%
-from i2s.course.moved import moved
+from i2s.course.lesson04 import transform_face
 
 changes = {
     "as it was": {},
@@ -608,8 +613,8 @@ changes = {
     "turn 20°": {"degrees": 20}, "turn 60°": {"degrees": 60}, "turn 180°": {"degrees": 180},
     "scale 0.5": {"scale": 0.5}, "scale 1.5": {"scale": 1.5},
 }  # fmt: skip
-pictures = [moved(portrait, box=(135, 15, 180), **change) for change in changes.values()]
-photos = i2s.load_photos(pictures, generator.resolution)
+portraits = [transform_face(portrait, box=(135, 15, 180), **change) for change in changes.values()]
+photos = i2s.load_photos(portraits, generator.resolution)
 
 # %% tags=["nbval-ignore-output"]
 moves = i2s.embed(photos, generator, steps=100, perceptual=net, progress=False)
@@ -680,7 +685,7 @@ alt = "The image after 0 to 400 steps, and the photo: from the average face to h
 course.show(torch.cat([path, photo.cpu()]), labels=[f"step {step}" for step in pick] + ["photo"], alt=alt)
 
 # %% [markdown]
-# From picture to picture twice as many steps, and less to see of them; the distance to the mean goes on growing.
+# From image to image twice as many steps, and less to see of them; the distance to the mean goes on growing.
 #
 # ### Exercise 4.12 (fill, difficulty 2 of 3, 10 minutes): a rule that stops
 #
@@ -693,6 +698,7 @@ course.show(torch.cat([path, photo.cpu()]), labels=[f"step {step}" for step in p
 # <details><summary>Hint 1</summary>Go through the steps from <code>window</code> to the last, and return as soon
 # as the condition holds.</details>
 # <details><summary>Hint 2</summary>Steps count from 0, so the last of a list of 101 losses is step 100.</details>
+
 
 # %%
 def stop_at(losses, window=50, tolerance=0.1):

@@ -27,7 +27,8 @@ import torch
 from IPython.display import display
 
 import i2s
-from i2s import checks, course
+from i2s import course
+from i2s.course import lesson05 as checks
 
 lab = course.setup(steps=50)
 generator = lab.generator
@@ -36,7 +37,7 @@ generator = lab.generator
 # ## 5.1 Whose faces are these?
 #
 # The people below let themselves be photographed for the **Face Research Lab London Set** (DeBruine and Jones 2017, CC BY 4.0), neutral and
-# smiling, and agreed that their pictures may be used in studies on the web and to illustrate research. We embedded them in W+, the smiling
+# smiling, and agreed that their photos may be used in studies on the web and to illustrate research. We embedded them in W+, the smiling
 # photo from the neutral one's code; the course ships the codes, so this lesson needs no network. They are people: what you make of their faces stays in this notebook.
 
 # %%
@@ -55,7 +56,7 @@ course.show(torch.cat([neutral, smiling]), labels=labels, columns=len(people.nam
 # without one the cell says so.
 
 # %% tags=["nbval-ignore-output"]
-original = course.fetch_original("010", "smiling", progress=False, say=print)
+original = course.fetch_photo("010", "smiling", progress=False, say=print)
 course.show(i2s.load_photos(original, 256), size=256, alt="A photo of the London Set") if original else None
 
 # %% [markdown]
@@ -88,12 +89,12 @@ checks.check_morph(morph)
 lams = [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]
 with torch.no_grad():
     frames = generator.synthesis(morph(people.neutral[0], people.neutral[1], lams).to(lab.device)).cpu()
-alt = "Person 1 turns into person 2 in six pictures, each a face"
+alt = "Person 1 turns into person 2 in six images, each a face"
 course.show(frames, labels=[f"lambda {lam}" for lam in lams], columns=6, alt=alt)
 
 # %% [markdown]
 # The same with a slider, from the first person through the second to the third: 0, 1 and 2 are the people themselves. It can be moved with the
-# arrow keys once it is selected; the button beside it plays the whole way. The sheet below it shows the same.
+# arrow keys once it is selected; the button beside it plays the whole way. The contact sheet below it shows the same.
 
 # %% tags=["nbval-ignore-output"]
 explorer = course.MorphExplorer(generator, list(people.neutral[:3]), names=people.names[:3])
@@ -103,15 +104,15 @@ explorer.snapshot()
 # %% [markdown]
 # ## 5.3 Expression transfer
 #
-# Somebody, the *giver*, is photographed twice: neutral, $w_2$, and smiling, $w_3$. What changes in the code is the smile. Add it to the neutral
-# code $w_1$ of somebody else, the *taker*:
+# Somebody, the *source*, is photographed twice: neutral, $w_2$, and smiling, $w_3$. What changes in the code is the smile. Add it to the neutral
+# code $w_1$ of somebody else, the *target*:
 #
 # $$w = w_1 + \lambda\,(w_3 - w_2)$$
 #
 # ### Exercise 5.2 (fill, difficulty 1 of 3, 5 minutes): give a smile
 #
-# Given the codes `w1` of the taker, `neutral2` and `smiling2` of the giver, each [num_ws, w_dim], and the number `lam`, return the taker's code
-# with `lam` times the giver's smile, [num_ws, w_dim].
+# Given the codes `w1` of the target, `neutral2` and `smiling2` of the source, each [num_ws, w_dim], and the number `lam`, return the target's code
+# with `lam` times the source's smile, [num_ws, w_dim].
 #
 # <details><summary>Hint 1</summary>With lam = 0 nothing may change.</details>
 # <details><summary>Hint 2</summary>Smiling minus neutral, not the other way.</details>
@@ -128,14 +129,16 @@ def give_smile(w1, neutral2, smiling2, lam):
 checks.check_give_smile(give_smile)
 
 # %%
-giver, takers = 0, (1, 2, 3)  # person 1 gives, three others take
+source, targets = 0, (1, 2, 3)  # person 1's smile, given to three others
 amounts = [0.0, 0.5, 1.0, 1.5]
 codes = [
-    give_smile(people.neutral[k], people.neutral[giver], people.smiling[giver], lam) for k in takers for lam in amounts
+    give_smile(people.neutral[k], people.neutral[source], people.smiling[source], lam)
+    for k in targets
+    for lam in amounts
 ]
 with torch.no_grad():
     frames = generator.synthesis(torch.stack(codes).to(lab.device)).cpu()
-labels = [f"{people.names[k]}, {lam:g} x" for k in takers for lam in amounts]
+labels = [f"{people.names[k]}, {lam:g} x" for k in targets for lam in amounts]
 alt = "Three people, a row each, with more and more of person 1's smile: mouths open, and then eyes and cheeks break"
 course.show(frames, labels, columns=4, alt=alt)
 
@@ -239,7 +242,7 @@ display(crossing)
 crossing.snapshot()
 
 # %% [markdown]
-# In the sheet, from left to right, the style takes over, two rows at a time from the last. Which of its traits come first, and when does the content stop being the person?
+# In the contact sheet, from left to right, the style takes over, two rows at a time from the last. Which of its traits come first, and when does the content stop being the person?
 #
 # ## 5.5 What breaks
 #
@@ -263,7 +266,7 @@ course.show(frames, labels=labels, columns=6, alt=alt)
 #
 # A smile taken from one person also turned the hair of another one darker. What is the most likely reason? Set `cause`.
 #
-# - **A** the giver's two codes differ in more than the smile
+# - **A** the source's two codes differ in more than the smile
 # - **B** the generator has no row for smiles
 # - **C** lambda was not normalised
 #
@@ -286,7 +289,7 @@ checks.check_dark_hair(cause)
 # museum, for a game and for a lie. Three rules ([why](GLOSSARY.md#ethics)) that this course keeps, and asks you to keep:
 #
 # - **Ask.** Embed people who agreed to it. Those in the training data and in this lesson are named, with their licences, in [`data/README.md`](../data/README.md).
-# - **Say so.** A picture that was made or changed this way says it.
+# - **Say so.** An image that was made or changed this way says it.
 # - **Do not judge.** Neither a code nor an edit says who somebody is. What the generator draws badly is what it saw too rarely, not what is rare in the world.
 #
 # ### Exercise 5.6 (explain, difficulty 1 of 3, 4 minutes): a request
@@ -295,14 +298,14 @@ checks.check_dark_hair(cause)
 # sentences into the string `answer`. The check looks for a reason and for a condition, not for one opinion.
 #
 # <details><summary>Hint 1</summary>What will readers believe that they see?</details>
-# <details><summary>Hint 2</summary>Who was asked, and what is said beside the picture?</details>
+# <details><summary>Hint 2</summary>Who was asked, and what is said beside the image?</details>
 
 # %%
 answer = ""
 ### BEGIN SOLUTION
 answer = (
     "I would refuse: readers take a portrait in the news for a photo, and an edited expression would deceive them. "
-    "Only with the consent of the person, and labelled as edited beside the picture, could it be shown."
+    "Only with the consent of the person, and labelled as edited beside the image, could it be shown."
 )
 ### END SOLUTION
 

@@ -1,5 +1,4 @@
-"""The lessons in a real browser: headless Chromium on a real JupyterLab, arrow keys on each slider, a text for each
-picture."""
+"""Lessons in headless Chromium on JupyterLab: arrow keys move each slider, each image has an alternative text."""
 
 import json
 import os
@@ -18,7 +17,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 DRIVER = shutil.which("chromedriver")
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
-# words of console errors that are the browser's or the server's own, not the notebook's
+# Parts of console errors that belong to the browser or the server, not to the notebook
 HARMLESS = ("favicon", "service-worker", "workspaces", "/lsp/", "jupyterlab/extensions", "announcements", "404")
 
 pytestmark = pytest.mark.skipif(
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab whose folder holds lessons 0 and 5, solved, and lesson 1 as it is shipped."""
+    """Address of a JupyterLab whose folder holds lessons 0 and 5, solved, and lesson 1 as it is shipped."""
     folder = tmp_path_factory.mktemp("lab")
     for name in ("00_start_here", "05_editing"):
         notebook = nbformat.read(NOTEBOOKS / "solutions" / f"{name}.ipynb", as_version=4)
@@ -100,13 +99,13 @@ def open_notebook(browser, address, name):
     wait(lambda: browser.execute_script(shown), 90, name)
 
 
-def pictures(browser):
-    """What a screen reader gets of each picture among the outputs, and whether there is one: [{said, width}].
+def output_images(browser):
+    """Return text and width of each image among the outputs, [{alt, width}].
 
-    A picture's name is its `alt`, and where it has none its title: so for the explorers' Image widget.
+    A screen reader reads the `alt` of an image or, as for the explorers' Image widget, its title.
     """
     script = "return [...document.querySelectorAll('.jp-OutputArea-output img')]" \
-             ".map(e => ({said: e.alt || e.title, width: e.naturalWidth}))"  # fmt: skip
+             ".map(e => ({alt: e.alt || e.title, width: e.naturalWidth}))"  # fmt: skip
     return browser.execute_script(script)
 
 
@@ -119,7 +118,10 @@ def run_all(browser, address, name):
     wait(lambda: browser.execute_script(ready), 90, "the kernel")
     browser.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
     prompts = "return [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent)"
-    done = lambda: all(text.strip("[]: ").isdigit() for text in browser.execute_script(prompts))
+
+    def done():
+        return all(text.strip("[]: ").isdigit() for text in browser.execute_script(prompts))
+
     wait(done, 400, f"{name} to run: {browser.execute_script(prompts)}")
 
 
@@ -131,7 +133,7 @@ def severe(browser):
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name, sliders", [("00_start_here", 1), ("05_editing", 2)])
-def test_an_arrow_key_on_each_slider_changes_its_image(lab, browser, name, sliders):
+def test_arrow_key_on_a_slider_changes_its_image(lab, browser, name, sliders):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
@@ -153,17 +155,17 @@ def test_an_arrow_key_on_each_slider_changes_its_image(lab, browser, name, slide
         time.sleep(0.5)
         browser.save_screenshot(str(SCREENSHOTS / f"{name}-slider-{number}-after.png"))
         assert browser.execute_script("return arguments[0].naturalWidth", image) > 100
-    shown = pictures(browser)
-    assert len(shown) > sliders and all(len(p["said"]) >= 10 and p["width"] > 20 for p in shown), shown
+    shown = output_images(browser)
+    assert len(shown) > sliders and all(len(p["alt"]) >= 10 and p["width"] > 20 for p in shown), shown
     assert severe(browser) == []
 
 
 @pytest.mark.timeout(300)
-def test_a_notebook_that_is_only_opened_shows_its_pictures_with_their_texts(lab, browser):
-    """JupyterLab does not trust a file that came from elsewhere, and cleans its HTML: picture and text must pass."""
+def test_opened_notebook_shows_its_images_with_alternative_texts(lab, browser):
+    """JupyterLab sanitises the HTML of files that it does not trust: image and text must pass."""
     open_notebook(browser, lab, "executed")
     stored = json.loads((NOTEBOOKS / "solutions" / "01_stylegan_anatomy.ipynb").read_text())
     count = sum("text/html" in o.get("data", {}) for c in stored["cells"] for o in c.get("outputs", ()))
-    wait(lambda: len(pictures(browser)) == count, 60, f"{count} pictures: {pictures(browser)}")
-    wait(lambda: all(p["width"] > 20 for p in pictures(browser)), 30, "the pictures")
-    assert all(len(p["said"]) >= 10 for p in pictures(browser)), pictures(browser)
+    wait(lambda: len(output_images(browser)) == count, 60, f"{count} images: {output_images(browser)}")
+    wait(lambda: all(p["width"] > 20 for p in output_images(browser)), 30, "the images")
+    assert all(len(p["alt"]) >= 10 for p in output_images(browser)), output_images(browser)

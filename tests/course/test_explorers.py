@@ -1,10 +1,11 @@
-"""The explorers without a kernel: what a slider does to the picture, on whichever ipywidgets is installed."""
+"""Explorers without a kernel: what each control does to the image, with whichever ipywidgets is installed."""
 
 import io
 
+import numpy as np
 import pytest
 import torch
-from helpers import TinyEye, targets, tiny_generator
+from helpers import FakeFeatureNet, small_generator, targets
 from PIL import Image
 
 from i2s.course import CrossoverExplorer, EmbedWatcher, MorphExplorer, plot_history
@@ -14,7 +15,7 @@ from i2s.errors import LatentError, SettingsError
 
 @pytest.fixture
 def generator():
-    return tiny_generator()
+    return small_generator()
 
 
 @pytest.fixture
@@ -23,20 +24,20 @@ def codes(generator):
     return [torch.randn(generator.num_ws, generator.w_dim, generator=rng) for _ in range(3)]
 
 
-def picture(widget) -> Image.Image:
+def image_of(widget) -> Image.Image:
     return Image.open(io.BytesIO(widget.value))
 
 
-def test_the_slider_changes_the_image(generator, codes):
+def test_morph_slider_changes_the_image(generator, codes):
     explorer = MorphExplorer(generator, codes[:2], size=64)
     before = explorer.image.value
     explorer.slider.value = 0.5
-    assert explorer.image.value != before and picture(explorer.image).size == (64, 64)
+    assert explorer.image.value != before and image_of(explorer.image).size == (64, 64)
     explorer.slider.value = 0.0
     assert explorer.image.value == before
 
 
-def test_places_of_the_slider_are_codes(generator, codes):
+def test_morph_positions_are_codes(generator, codes):
     explorer = MorphExplorer(generator, codes)
     assert explorer.slider.max == 2
     for place, code in enumerate(codes):
@@ -44,7 +45,7 @@ def test_places_of_the_slider_are_codes(generator, codes):
     torch.testing.assert_close(explorer.code_at(1.25), 0.75 * codes[1] + 0.25 * codes[2])
 
 
-def test_errors_are_said_in_the_status_line(generator, codes):
+def test_morph_errors_stand_in_the_status_line(generator, codes):
     explorer = MorphExplorer(generator, codes[:2])
     before = explorer.image.value
     explorer.codes[1] = torch.zeros(2, 3)
@@ -55,7 +56,7 @@ def test_errors_are_said_in_the_status_line(generator, codes):
     assert explorer.status.value.startswith("lambda 0.40")
 
 
-def test_the_status_line_says_how_much_of_whom(generator, codes):
+def test_morph_status_says_how_much_of_which_code(generator, codes):
     explorer = MorphExplorer(generator, codes, names=["Ann", "Bob", "Cat"])
     assert explorer.status.value == "lambda 1.00: 1.00 x Ann + 0.00 x Bob"
     explorer.slider.value = 1.76
@@ -65,7 +66,7 @@ def test_the_status_line_says_how_much_of_whom(generator, codes):
     assert explorer.status.value == "lambda 0.00: 0.00 x Bob + 1.00 x Cat"
 
 
-def test_one_code_or_too_few_names_are_refused(generator, codes):
+def test_explorers_refuse_one_code_or_too_few_names(generator, codes):
     for explorer in (MorphExplorer, CrossoverExplorer):
         with pytest.raises(LatentError, match="two"):
             explorer(generator, codes[:1])
@@ -73,31 +74,42 @@ def test_one_code_or_too_few_names_are_refused(generator, codes):
             explorer(generator, codes, names=["one"])
 
 
-def test_snapshot_shows_the_same_frames(generator, codes):
+def test_morph_snapshot_is_a_contact_sheet(generator, codes):
     sheet = MorphExplorer(generator, codes[:2]).snapshot(count=5)
-    assert sheet.picture.width > 5 * 128 and sheet.picture.height > 128
-    assert sheet.alt == "Morph from code 1 to code 2, in 5 pictures"
+    assert sheet.image.width > 5 * 128 and sheet.image.height > 128
+    assert sheet.alt == "Morph from code 1 to code 2, in 5 images"
 
 
-def test_the_watcher_follows_an_embedding(generator):
+def test_watcher_follows_an_embedding(generator):
     photo = targets(generator, 1)
     watcher = EmbedWatcher(photo, every=5)
     frames = []
     watcher.image.observe(lambda change: frames.append(change["new"]), names="value")
-    embed(photo, generator, steps=12, perceptual=TinyEye(), callback=watcher, progress=False)
+    embed(photo, generator, steps=12, perceptual=FakeFeatureNet(), callback=watcher, progress=False)
     assert len(frames) == 4  # steps 0, 5, 10 and the last
-    assert picture(watcher.image).size == (4 * watcher.size, watcher.size)
+    assert image_of(watcher.image).size == (4 * watcher.size, watcher.size)
     assert "step 12 of 12" in watcher.label.value and len(watcher.losses) == 13
 
 
-def test_the_loss_curve_is_a_picture(generator):
-    result = embed(targets(generator, 1), generator, steps=3, perceptual=TinyEye(), progress=False)
+def test_watcher_curve_spans_all_planned_steps(generator):
+    """A falling loss leads from the upper left corner to where the steps so far end."""
+    watcher = EmbedWatcher(torch.zeros(1, 3, 16, 16), size=192)
+    watcher.losses = [4 * 0.9**k for k in range(51)]
+    curve = torch.from_numpy(np.array(watcher.draw_curve(100))).int()  # [192, 384, 3]
+    assert curve.shape == (192, 384, 3)
+    blue = torch.tensor([0x00, 0x72, 0xB2])
+    rows, columns = ((curve - blue).abs().sum(dim=2) < 40).nonzero(as_tuple=True)
+    assert 384 * 0.5 < columns.max() < 384 * 0.65 and rows[columns.argmin()] < rows[columns.argmax()]
+
+
+def test_plot_history_is_an_image(generator):
+    result = embed(targets(generator, 1), generator, steps=3, perceptual=FakeFeatureNet(), progress=False)
     sheet = plot_history({"a": result})
-    width, height = sheet.picture.size
+    width, height = sheet.image.size
     assert width > height > 300
 
 
-def test_play_moves_the_slider(generator, codes):
+def test_morph_play_moves_the_slider(generator, codes):
     explorer = MorphExplorer(generator, codes)
     before = explorer.image.value
     explorer.play.value = 25
@@ -113,7 +125,7 @@ def crossing(generator, codes):
     return CrossoverExplorer(generator, codes, names=["Ann", "Bob", "Cat"], size=64)
 
 
-def test_the_split_says_which_rows_are_whose(crossing, codes):
+def test_crossover_split_divides_the_rows(crossing, codes):
     rows = crossing.generator.num_ws
     assert crossing.style_rows() == list(range(rows // 2, rows))
     crossing.split.value = rows
@@ -123,7 +135,7 @@ def test_the_split_says_which_rows_are_whose(crossing, codes):
     assert crossing.status.value.endswith(", ".join(map(str, range(rows))))
 
 
-def test_every_control_has_a_label(crossing, generator, codes):
+def test_controls_have_labels(crossing, generator, codes):
     """What a screen reader can read out: a description, or for the buttons of rows also a tooltip."""
     explorer = MorphExplorer(generator, codes)
     controls = (explorer.slider, explorer.play, crossing.content, crossing.style, crossing.split, *crossing.toggles)
@@ -132,7 +144,7 @@ def test_every_control_has_a_label(crossing, generator, codes):
     assert [toggle.tooltip for toggle in crossing.toggles][:2] == [f"move row {k} to the other side" for k in (0, 1)]
 
 
-def test_no_widget_is_of_a_kind_that_old_versions_lack_or_that_prints(crossing, generator, codes):
+def test_widgets_are_of_kinds_that_old_versions_have(crossing, generator, codes):
     def kinds(widget):
         kind = widget._model_name.removesuffix("Model")  # what the browser is asked for
         return {kind}.union(*(kinds(child) for child in getattr(widget, "children", ())))
@@ -143,7 +155,7 @@ def test_no_widget_is_of_a_kind_that_old_versions_lack_or_that_prints(crossing, 
     }  # fmt: skip
 
 
-def test_each_control_changes_the_image(crossing):
+def test_crossover_controls_change_the_image(crossing):
     for control, value in (
         (crossing.split, 1),
         (crossing.content, 2),
@@ -156,7 +168,7 @@ def test_each_control_changes_the_image(crossing):
         assert crossing.image.value != before, control
 
 
-def test_a_toggle_moves_its_row_to_the_other_side_and_back(crossing, codes):
+def test_crossover_toggle_moves_its_row_and_back(crossing, codes):
     rows = crossing.style_rows()
     crossing.toggles[0].value = True
     assert crossing.style_rows() == [0, *rows]
@@ -167,12 +179,12 @@ def test_a_toggle_moves_its_row_to_the_other_side_and_back(crossing, codes):
     assert crossing.style_rows() == rows[1:]
 
 
-def test_the_pickers_show_the_names(crossing):
+def test_crossover_dropdowns_show_the_names(crossing):
     assert [name for name, _ in crossing.content.options] == ["Ann", "Bob", "Cat"]
     assert (crossing.content.label, crossing.style.label) == ("Ann", "Bob")
 
 
-def test_errors_of_a_crossover_are_said_in_the_status_line(crossing):
+def test_crossover_errors_stand_in_the_status_line(crossing):
     crossing.codes[2] = torch.zeros(2, 3)
     crossing.style.value = 2
     assert "shape" in crossing.status.value or "row" in crossing.status.value
@@ -180,13 +192,13 @@ def test_errors_of_a_crossover_are_said_in_the_status_line(crossing):
     assert crossing.status.value.startswith("rows")
 
 
-def test_the_snapshot_of_a_crossover_shows_content_style_and_splits(crossing):
+def test_crossover_snapshot_shows_content_style_and_splits(crossing):
     sheet = crossing.snapshot(splits=[3, 1])
     assert sheet.alt == "Crossover of Ann and Bob: content, style, split 3, split 1"
 
 
-def test_the_picture_of_an_explorer_says_what_it_shows(crossing, generator, codes):
-    """As its title, where ipywidgets has one (from version 8 on); the line under it says the same in any version."""
+def test_explorer_image_has_an_alternative_text(crossing, generator, codes):
+    """As a tooltip, which ipywidgets has from version 8 on; the line under it says the same in any version."""
     explorer = MorphExplorer(generator, codes, names=["Ann", "Bob", "Cat"])
     explorer.slider.value = 0.5
     crossing.content.value = 2
@@ -195,5 +207,5 @@ def test_the_picture_of_an_explorer_says_what_it_shows(crossing, generator, code
         (crossing.image, f"Cat with the style of Bob, {crossing.status.value}"),
     ):
         assert not widget.has_trait("tooltip") or widget.tooltip == said
-        assert widget.get_state()["description"] == ""  # JupyterLab measures it where there is a title
+        assert widget.get_state()["description"] == ""  # JupyterLab measures it where there is a tooltip
     assert explorer.status.value in "Morph, lambda 0.50: 0.50 x Ann + 0.50 x Bob"

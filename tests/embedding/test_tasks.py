@@ -2,24 +2,15 @@
 
 import pytest
 import torch
-from helpers import TinyEye, targets, tiny_generator
+from helpers import targets
 from PIL import Image
+from short_run import run
 
-from i2s.embedding import TASKS, EmbedSettings, degradation_for, embed, full_size, load_mask
+from i2s.embedding import TASKS, EmbedSettings, degradation_for, full_size, load_mask
 from i2s.embedding.degradations import Blur, Compose, Downsample, Grey, Inpaint, half_mask
 from i2s.errors import SettingsError
 from i2s.images import to_pil
 from i2s.losses import Masked, PixelMSE
-
-
-@pytest.fixture(scope="module")
-def generator():
-    return tiny_generator()
-
-
-def run(generator, photos, **changes):
-    changes = {"steps": 12, "perceptual": TinyEye(), "progress": False} | changes
-    return embed(photos, generator, **changes)
 
 
 def spoiled(photos, mask, seed=0):

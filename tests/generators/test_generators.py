@@ -2,12 +2,11 @@
 
 import math
 
-import networks
 import pytest
 import torch
+from helpers import CONFIGS, NETWORKS, codes, small_generator
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import CONFIGS, codes
 
 from i2s.errors import DeviceError, LatentError, SettingsError, WeightFileError
 from i2s.generators import load_generator, resolve
@@ -17,7 +16,7 @@ from i2s.generators.file import save_generator
 
 @pytest.fixture(params=CONFIGS)
 def generator(request):
-    return networks.network(request.param)
+    return small_generator(request.param)
 
 
 def test_shapes(generator):
@@ -32,8 +31,8 @@ def test_shapes(generator):
 
 
 def test_fresh_networks_draw_something():
-    for kind, config in CONFIGS.values():
-        generator = kind(config)
+    for config in CONFIGS.values():
+        generator = NETWORKS[type(config)](config)
         with torch.no_grad():
             images = generator(generator.sample_z(2, seed=0))
         assert torch.isfinite(images).all() and images.std() > 1e-3
@@ -60,7 +59,10 @@ def test_gradient_against_finite_differences(generator):
     w_plus = codes(generator, dtype=torch.float64)
     direction = codes(generator, seed=2, dtype=torch.float64)
     weight = torch.randn(2, 3, generator.resolution, generator.resolution, dtype=torch.float64)
-    scalar = lambda code: (generator.synthesis(code) * weight).sum()
+
+    def scalar(code):
+        return (generator.synthesis(code) * weight).sum()
+
     code = w_plus.clone().requires_grad_()
     scalar(code).backward()
     step = 1e-7  # small, or a leaky ReLU changes sides on the way
@@ -95,7 +97,7 @@ def test_noise_is_stored_and_not_redrawn(generator):
 
 
 def test_number_of_noise_maps():
-    counts = {name: len(networks.network(name).noise_maps()) for name in CONFIGS}
+    counts = {name: len(small_generator(name).noise_maps()) for name in CONFIGS}
     assert counts == {"stylegan1": 6, "skip": 5, "resnet": 5, "orig": 3, "stylegan3-t": 0, "stylegan3-r": 0}
 
 
@@ -182,7 +184,7 @@ def test_half_precision(generator, dtype, tolerance, device):
 
 def test_half_precision_does_not_overflow():
     """StyleGAN2's weights and styles can be large, since demodulation takes their size out again."""
-    generator = networks.network("skip")
+    generator = small_generator("skip")
     for block in generator.synthesis.blocks:
         for layer in block.layers():
             layer.weight.mul_(3e4)
@@ -201,7 +203,7 @@ def test_double_precision_takes_single_codes(generator):
 
 
 def test_load_generator(tmp_path):
-    source = networks.network("skip")
+    source = small_generator("skip")
     path = save_generator(source, tmp_path / "my face.safetensors", half=False)
     generator = load_generator(path)
     assert generator.name == "my face" and not generator.training
@@ -215,12 +217,12 @@ def test_load_generator(tmp_path):
 
 
 def test_content_decides_not_the_name(tmp_path):
-    path = save_generator(networks.network("orig"), tmp_path / "network.pkl")
+    path = save_generator(small_generator("orig"), tmp_path / "network.pkl")
     assert load_generator(path).kind == "stylegan2"
 
 
 def test_load_generator_refuses(tmp_path):
-    path = save_generator(networks.network("orig"), tmp_path / "g.safetensors")
+    path = save_generator(small_generator("orig"), tmp_path / "g.safetensors")
     with pytest.raises(SettingsError, match="dtype"):
         load_generator(path, dtype=torch.int8)
     with pytest.raises(DeviceError, match="choose another device"):

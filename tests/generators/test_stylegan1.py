@@ -2,11 +2,10 @@
 
 import math
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import codes
+from helpers import codes, small_generator
 
 from i2s.errors import SettingsError
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config, UpConv2d, adain
@@ -21,7 +20,7 @@ def blur(x):
 
 def test_up_convolution_is_nearest_neighbour_convolution_and_blur():
     torch.manual_seed(0)
-    layer, fir = UpConv2d(3, 5).double(), networks.network("stylegan1").synthesis.fir.double()
+    layer, fir = UpConv2d(3, 5).double(), small_generator("stylegan1").synthesis.fir.double()
     x = torch.randn(2, 3, 7, 6, dtype=torch.float64)
     weight = layer.weight * math.sqrt(2) / math.sqrt(3 * 9)
     expected = blur(F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1))
@@ -34,7 +33,10 @@ def test_adain_is_instance_normalisation_with_a_small_epsilon():
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64) * torch.tensor([1.0, 1e-2, 1e-4]).view(3, 1, 1) + 5
     scale, shift = torch.randn(2, 3, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
     ours = adain(x, scale, shift)
-    styled = lambda eps: F.instance_norm(x, eps=eps) * (scale + 1)[..., None, None] + shift[..., None, None]
+
+    def styled(eps):
+        return F.instance_norm(x, eps=eps) * (scale + 1)[..., None, None] + shift[..., None, None]
+
     torch.testing.assert_close(ours, styled(1e-8), rtol=1e-6, atol=1e-9)
     assert (ours - styled(1e-5)).abs()[:, 2].max() > 0.1
 
@@ -56,7 +58,7 @@ def test_adain_in_half_precision_keeps_its_epsilon():
 
 def test_layers_in_the_paper_s_order():
     """The 4x4 block by hand: noise, bias, leaky ReLU, AdaIN; convolution with He's gain in between."""
-    generator = networks.network("stylegan1").double()
+    generator = small_generator("stylegan1").double()
     w_plus = codes(generator, dtype=torch.float64)
     block, x = generator.synthesis.blocks[0], generator.synthesis.const.expand(2, -1, -1, -1)
     for layer, w in zip((block.layer0, block.layer1), w_plus.unbind(1)):
@@ -74,7 +76,7 @@ def test_layers_in_the_paper_s_order():
 
 
 def test_mapping_by_hand():
-    generator = networks.network("stylegan1").double()
+    generator = small_generator("stylegan1").double()
     z = generator.sample_z(3, seed=0)
     x = z / (z.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
     for layer in generator.mapping.layers:
@@ -84,7 +86,7 @@ def test_mapping_by_hand():
 
 
 def test_official_truncation_is_there_but_not_applied_unasked():
-    generator = networks.network("stylegan1")
+    generator = small_generator("stylegan1")
     z = generator.sample_z(1, seed=0)
     assert generator.official_truncation == StyleGAN1.official_truncation == (0.7, 8)
     w_plus = generator.mapping(z)

@@ -2,13 +2,12 @@
 
 import math
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import codes, small_generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import codes
 
 from i2s.errors import SettingsError
 from i2s.generators import layers
@@ -29,7 +28,10 @@ def upsampled(x, kernel):
 def test_modulated_convolution(up, seed, epsilon):
     """Equations 1 and 3: each sample is convolved with weights of its own."""
     rng = torch.Generator().manual_seed(seed)
-    normal = lambda *shape: torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
     x, weight, style = normal(2, 3, 5, 5), normal(4, 3, 3, 3), normal(2, 3)
     kernel = torch.rand(4, 4, generator=rng, dtype=torch.float64)  # no symmetry that could hide a flip
     expected = []
@@ -64,9 +66,6 @@ def test_resampling(seed, height, width):
     x = torch.randn(2, 3, height, width, generator=rng, dtype=torch.float64)
     kernel = torch.rand(4, 4, generator=rng, dtype=torch.float64)
     torch.testing.assert_close(layers.upsample2x(x, kernel), upsampled(x, kernel), rtol=1e-12, atol=1e-12)
-    if min(height, width) > 1:
-        filtered = F.conv2d(F.pad(x, (1, 1, 1, 1)), kernel.flip(0, 1).expand(3, 1, 4, 4), groups=3)
-        torch.testing.assert_close(layers.downsample2x(x, kernel), filtered[:, :, ::2, ::2], rtol=1e-12, atol=1e-12)
 
 
 def test_upsampling_keeps_brightness():
@@ -78,7 +77,7 @@ def test_upsampling_keeps_brightness():
 
 def test_skip_image_is_the_sum_of_all_resolutions():
     """With only the 4 px readout left, the picture is that readout, upsampled twice."""
-    generator = networks.network("skip").double()
+    generator = small_generator("skip").double()
     for block in generator.synthesis.blocks[1:]:
         block.to_rgb.weight.zero_()
         block.to_rgb.bias.zero_()

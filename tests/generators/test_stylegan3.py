@@ -2,16 +2,22 @@
 
 import math
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import codes, small_generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from i2s.errors import SettingsError
-from i2s.generators.filters import design_lowpass, filtered_leaky_relu
-from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config, bands, modulated_conv
+from i2s.generators.stylegan3 import (
+    StyleGAN3,
+    StyleGAN3Config,
+    bands,
+    design_lowpass,
+    filtered_leaky_relu,
+    modulated_conv,
+)
 
 
 def resampled(x, kernel, up, down, crop):
@@ -31,7 +37,10 @@ def resampled(x, kernel, up, down, crop):
 def test_filtered_leaky_relu(seed, up, crop, radial):
     """Up, leaky ReLU with its gain, clamp, down; with filters that have no symmetry to hide a flip."""
     rng = torch.Generator().manual_seed(seed)
-    normal = lambda *shape: torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
     x, up_filter, down_filter = normal(2, 3, 7, 7), normal(5), normal(4, 4) if radial else normal(4)
     expected = F.leaky_relu(resampled(x, up_filter, up, 1, crop), 0.2) * math.sqrt(2)
     expected = resampled(expected.clamp(-3, 3), down_filter, 1, 2, 0)
@@ -81,7 +90,10 @@ def test_filter_passes_low_and_stops_high_frequencies():
     cutoff, width, rate = 4.0, 4.0, 32
     kernel = design_lowpass(48, cutoff, width, rate).double()
     place = torch.arange(48, dtype=torch.float64) / rate
-    response = lambda f: (kernel * torch.exp(-2j * math.pi * f * place)).sum().abs().item()
+
+    def response(f):
+        return (kernel * torch.exp(-2j * math.pi * f * place)).sum().abs().item()
+
     assert response(1.0) > 0.97 and abs(response(cutoff) - 0.5) < 0.02
     assert all(response(f) < 0.03 for f in (cutoff + width, 10.0, 15.0))
 
@@ -119,8 +131,8 @@ def test_translation_moves_the_picture_and_nothing_else():
 
 def test_rotation_turns_the_picture():
     """StyleGAN3-r: a quarter turn of the input is a quarter turn of the output."""
-    generator = networks.network("stylegan3-r").double()
-    w_plus = networks.codes(generator, 1, dtype=torch.float64)
+    generator = small_generator("stylegan3-r").double()
+    w_plus = codes(generator, 1, dtype=torch.float64)
     still = generator.synthesis(w_plus)
     generator.synthesis.input.transform[:2, :2] = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
     turned = generator.synthesis(w_plus)
@@ -131,7 +143,7 @@ def test_rotation_turns_the_picture():
 
 def test_style_turns_and_moves_the_input():
     """(cos, sin, x, y) of style 0: what it does to the input is what the same `transform` does."""
-    generator = networks.network("stylegan3-t").double()
+    generator = small_generator("stylegan3-t").double()
     first, w = generator.synthesis.input, torch.zeros(1, 8, dtype=torch.float64)
     first.affine.bias.copy_(torch.tensor([2 * math.cos(0.3), 2 * math.sin(0.3), 2 * 0.1, -2 * 0.2]))
     styled = first(w)

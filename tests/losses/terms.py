@@ -1,16 +1,14 @@
 """Every term of a loss by name, made small, for the tests that hold for all of them."""
 
 import torch
-from helpers import tiny_generator
+from helpers import small_generator
 
 from i2s.embedding.degradations import Blur, Compose, Downsample, Grey, Inpaint, circle_mask
 from i2s.latents import latent_statistics
 from i2s.losses import (
     LPIPS,
-    MSSSIM,
     Degraded,
     ImageLoss,
-    LatentDistance,
     NoiseRegularization,
     Perceptual,
     PixelL1,
@@ -32,7 +30,7 @@ def pictures(count=2, side=SIDE, seed=0, dtype=torch.float64):
 
 
 class SmallLPIPS(torch.nn.Module):
-    """What `lpips.LPIPS` is made of, with two small layers and random weights of at least 0."""
+    """The parts of `lpips.LPIPS`, with two small layers and random weights of at least 0."""
 
     def __init__(self):
         super().__init__()
@@ -70,21 +68,19 @@ IMAGE_TERMS = {
     "slim": lambda: Perceptual(_slim()),
     "vgg16": lambda: Perceptual(_vgg(), (1, 2, 0, 0.5)),
     "lpips": lambda: LPIPS(SmallLPIPS(), 3.0),
-    "ms_ssim": lambda: MSSSIM(2.0),
     "paper": lambda: ImageLoss(_slim()),
     "grey": lambda: Degraded(ImageLoss(_slim()), Grey()),
     "small": lambda: Degraded(PixelMSE(), Compose((Blur(1.5), Downsample(16, "bicubic")))),
-    "hole": lambda: Degraded(MSSSIM(), Inpaint(1 - circle_mask(SIDE, blur=0.2))),
+    "hole": lambda: Degraded(PixelL1(), Inpaint(1 - circle_mask(SIDE, blur=0.2))),
 }
 
 
 def statistics():
-    return latent_statistics(tiny_generator(), 5000)
+    return latent_statistics(small_generator(), 5000)
 
 
 LATENT_TERMS = {
     "p_norm": lambda: PNorm(statistics(), 0.5),
-    "latent_distance": lambda: LatentDistance(tiny_generator().w_mean, 2.0),
     "noise": lambda: NoiseRegularization(1.0),
 }
 

@@ -1,7 +1,6 @@
 """LPIPS: the numbers of the package, the photos' features once, and one sentence where something is missing."""
 
 import builtins
-import urllib.error
 import warnings
 
 import pytest
@@ -15,20 +14,6 @@ from i2s.losses import LPIPS
 from i2s.losses.lpips import load_lpips
 
 lpips = pytest.importorskip("lpips")
-
-
-@pytest.fixture
-def torch_cache(tmp_path, monkeypatch):
-    """An empty cache of torch's, and no network."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-
-    def refuse(*_, **__):
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
 
 
 def random_lpips(net):

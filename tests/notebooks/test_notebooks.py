@@ -1,4 +1,4 @@
-"""The notebooks as files: made from their sources, clean, small, and without an answer where there should be none."""
+"""Notebook files: built from their sources, clean, small, and without solutions in the learner's."""
 
 import ast
 import importlib.util
@@ -29,7 +29,7 @@ def solutions(build, lesson):
             yield cell, before, solution, after
 
 
-def test_there_are_lessons():
+def test_lessons_exist():
     assert "00_start_here" in LESSONS
 
 
@@ -37,12 +37,12 @@ def test_notebooks_follow_from_their_sources(build, capsys):
     assert build.main(["--check"]) == 0, capsys.readouterr().out
 
 
-def test_no_notebook_has_lost_its_source():
+def test_notebook_has_a_source():
     found = {path.stem for folder in (NOTEBOOKS, NOTEBOOKS / "solutions") for path in folder.glob("*.ipynb")}
     assert found == set(LESSONS)
 
 
-def test_the_check_sees_a_changed_notebook(build, tmp_path, monkeypatch, capsys):
+def test_build_check_sees_a_changed_source(build, tmp_path, monkeypatch, capsys):
     lesson = LESSONS[0]
     for path in (NOTEBOOKS / "source" / f"{lesson}.py", *both(lesson)):
         copy = tmp_path / path.relative_to(NOTEBOOKS)
@@ -78,7 +78,7 @@ LESSON = """# %% [markdown]
 """
 
 
-def test_lessons_are_counted(build, tmp_path):
+def test_build_counts_a_lesson(build, tmp_path):
     """Minutes of the header, cells, words without links, tags and marks, exercises, seconds."""
     source = tmp_path / "07_knots.py"
     source.write_text(LESSON)
@@ -88,7 +88,7 @@ def test_lessons_are_counted(build, tmp_path):
     assert build.counted(source, {})[-1] is None
 
 
-def test_the_table_of_lessons_follows_from_them(build, tmp_path, monkeypatch):
+def test_build_writes_the_table_of_lessons(build, tmp_path, monkeypatch):
     page = (NOTEBOOKS / "README.md").read_text()
     assert all(mark in page for mark in build.MARKS), "README.md has no place for the table"
     assert build.with_table(page) == page, "run build.py"
@@ -109,7 +109,7 @@ def test_the_table_of_lessons_follows_from_them(build, tmp_path, monkeypatch):
     assert build.with_table("no marks") == "no marks"
 
 
-def test_solutions_become_stubs(build, tmp_path):
+def test_build_replaces_solutions_by_stubs(build, tmp_path):
     source = tmp_path / "x.py"
     source.write_text(
         "# %%\ndef blend(a, b):\n    ### BEGIN SOLUTION\n    return (a + b) / 2\n    ### END SOLUTION\n\n"
@@ -122,7 +122,7 @@ def test_solutions_become_stubs(build, tmp_path):
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_the_learner_gets_a_stub_for_each_solution(build, lesson):
+def test_learner_notebook_has_a_stub_for_each_solution(build, lesson):
     """One for one, and the cell around it is Python that stops there: the stub is the last thing that runs."""
     stubs = {cell.id: cell.source for cell in cells(learner(lesson), "code") if STUB in cell.source}
     marked = {cell.id: before for cell, before, _, _ in solutions(build, lesson)}
@@ -134,7 +134,7 @@ def test_the_learner_gets_a_stub_for_each_solution(build, lesson):
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_no_line_of_a_solution_reaches_the_learner(build, lesson):
+def test_learner_notebook_has_no_line_of_a_solution(build, lesson):
     given = {line.strip() for path in [learner(lesson)] for cell in cells(path) for line in cell.source.splitlines()}
     for cell, _, solution, _ in solutions(build, lesson):
         lines = {line.strip() for line in solution.splitlines()}
@@ -145,7 +145,7 @@ def test_no_line_of_a_solution_reaches_the_learner(build, lesson):
 @pytest.mark.parametrize(
     "path", [p for lesson in LESSONS for p in both(lesson)], ids=lambda p: f"{p.parent.name}-{p.stem}"
 )
-def test_files_are_clean(path):
+def test_notebook_file_is_clean(path):
     """Small, valid, without widget state, without a trace of the machine or of a person who made them."""
     text = path.read_text()
     assert len(text) < MEGABYTE
@@ -161,12 +161,12 @@ def test_files_are_clean(path):
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_the_learners_notebook_was_never_run(lesson):
+def test_learner_notebook_was_never_run(lesson):
     assert all(not cell.outputs and cell.execution_count is None for cell in cells(learner(lesson), "code"))
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_the_solution_ran_once_from_top_to_bottom(lesson):
+def test_solution_notebook_ran_from_top_to_bottom(lesson):
     """Every cell in order, in one go, without an error and without a warning that the reader would have to explain."""
     code = cells(solved(lesson), "code")
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))

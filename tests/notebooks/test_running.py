@@ -1,4 +1,4 @@
-"""The notebooks run: the executed ones give what they show, the learner's stop at the first stub and nowhere else.
+"""Notebooks run: executed ones reproduce their outputs, the learner's stop at the first stub and nowhere else.
 
 All solutions together take some minutes; each lesson has a process and a kernel of its own.
 """
@@ -21,7 +21,7 @@ LESSON_TIMEOUT = 1800
 def nbval(path) -> subprocess.CompletedProcess:
     """Strict nbval: each cell is run in order, each output compared, except those tagged as varying.
 
-    Of a picture only the size counts (`<picture, 512 x 300 px>`), as nbval does by itself for outputs that are images.
+    Of an image only the size counts (`<image, 512 x 300 px>`), as nbval does by itself for outputs that are images.
     """
     arguments = ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}"]
     arguments += ["--nbval-sanitize-with", str(Path(__file__).with_name("sanitize.cfg"))]
@@ -57,8 +57,8 @@ def never_run(path) -> list[str]:
 
 @pytest.mark.timeout(LESSON_TIMEOUT)
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_running_gives_what_the_notebook_shows(lesson):
-    """Every cell passes; after a cell that takes too long nbval calls the others `xfailed`, which is not enough."""
+def test_notebook_reproduces_its_outputs(lesson):
+    """Every cell passes; after a timeout nbval reports the remaining cells as `xfailed`, which is not enough."""
     assert not never_run(solved(lesson))
     run = nbval(solved(lesson))
     found = counts(run.stdout)
@@ -67,8 +67,8 @@ def test_running_gives_what_the_notebook_shows(lesson):
     )
 
 
-def test_a_changed_output_and_a_cell_that_was_never_run_are_seen(tmp_path):
-    """The lane itself: it fails where it should."""
+def test_nbval_sees_a_changed_output_and_a_cell_never_run(tmp_path):
+    """The comparison itself fails where it should."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source="1 + 1")])
     cell = notebook.cells[0]
     for text, execution_count, passes in (("2", 1, True), ("3", 1, False)):
@@ -84,14 +84,14 @@ def test_a_changed_output_and_a_cell_that_was_never_run_are_seen(tmp_path):
     assert never_run(tmp_path / "x.ipynb") == [cell.id]
 
 
-def test_a_picture_may_vary_and_its_size_may_not(tmp_path):
+def test_nbval_compares_the_size_of_images_only(tmp_path):
     code = """
 from PIL import Image
-from i2s.course.figures import Sheet
-Sheet(Image.new("RGB", (24, 24), "red"), alt="a red square")"""
+from i2s.course.figures import NotebookImage
+NotebookImage(Image.new("RGB", (24, 24), "red"), alt="a red square")"""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source=code)])
     for size, passes in ((24, True), (48, False)):
-        data = {"text/html": '<img alt="another" src="data:,">', "text/plain": f"<picture, {size} x 24 px>"}
+        data = {"text/html": '<img alt="another" src="data:,">', "text/plain": f"<image, {size} x 24 px>"}
         notebook.cells[0].outputs = [nbformat.v4.new_output("execute_result", data, execution_count=1)]
         notebook.cells[0].execution_count = 1
         nbformat.write(notebook, tmp_path / "x.ipynb")
@@ -101,7 +101,7 @@ Sheet(Image.new("RGB", (24, 24), "red"), alt="a red square")"""
 
 @pytest.mark.timeout(LESSON_TIMEOUT)
 @pytest.mark.parametrize("lesson", [name for name in LESSONS if any(STUB in c.source for c in cells(learner(name)))])
-def test_the_learner_comes_to_the_first_stub_and_is_stopped_there(lesson):
+def test_learner_notebook_stops_at_the_first_stub(lesson):
     """All before the first exercise runs; the stub, or the check that calls it, says NotImplementedError."""
     notebook = nbformat.read(learner(lesson), as_version=4)
     code = [k for k, cell in enumerate(notebook.cells) if cell.cell_type == "code"]

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, in pieces, the newest kept."""
+"""Checkpoints: complete or not there, replaced as a whole."""
 
 import os
 import signal
@@ -8,44 +8,46 @@ import time
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from i2s.errors import OutputError, WeightFileError
-from training import checkpoint
-from training.checkpoint import load_checkpoint, save_checkpoint
+from training.checkpoint import FILE, FORMAT, adam_tensors, load_checkpoint, restore_adam, save_checkpoint
 
 
-def state_of(number, count=4):
+def tensors_of(number, count=4):
     return {f"t{k}": torch.full([3], float(number)) for k in range(count)}
 
 
-def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, monkeypatch):
-    save_checkpoint(tmp_path, state_of(1), {"n": 1})
-    monkeypatch.setattr(checkpoint, "PIECE_BYTES", 12)
-    pieces = []
+def test_a_checkpoint_replaces_the_one_before(tmp_path):
+    for number, count in ((1, 4), (2, 2)):
+        assert save_checkpoint(tmp_path, tensors_of(number, count), {"n": number}) == tmp_path / FILE
+    tensors, state = load_checkpoint(tmp_path)
+    assert state == {"n": 2} and tensors.keys() == {"t0", "t1"}
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
-    def dies(piece, path):
-        save_file(piece, path)
-        pieces.append(path)
-        if len(pieces) == 2:
-            raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "save_file", dies)
-    with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(tmp_path, state_of(2), {"n": 2})
-    monkeypatch.setattr(checkpoint, "save_file", save_file)
+def test_a_folder_without_a_checkpoint_has_none(tmp_path):
+    assert load_checkpoint(tmp_path) is None and load_checkpoint(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_write_that_fails_leaves_the_one_before_and_nothing_else(tmp_path, monkeypatch, error):
+    save_checkpoint(tmp_path, tensors_of(1), {"n": 1})
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(error))
+    expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected, match="No space left" if isinstance(error, OSError) else None):
+        save_checkpoint(tmp_path, tensors_of(2), {"n": 2})
+    monkeypatch.setattr(os, "replace", replace)
     tensors, state = load_checkpoint(tmp_path)
     assert state == {"n": 1} and torch.equal(tensors["t3"], torch.full([3], 1.0))
-    save_checkpoint(tmp_path, state_of(3, 2), {"n": 3})  # the leavings of the dead one are not in it
-    tensors, state = load_checkpoint(tmp_path)
-    assert state == {"n": 3} and tensors.keys() == {"t0", "t1"}
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
-def test_a_real_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
+def test_a_kill_at_any_moment_leaves_a_complete_checkpoint(tmp_path):
     program = """if True:
         import sys, torch
         from training import checkpoint
-        checkpoint.PIECE_BYTES = 40_000
         number = 0
         while True:
             number += 1
@@ -69,65 +71,60 @@ def test_a_real_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
         child.stdout.close()
 
 
-def test_pieces_are_of_15_mb_at_most_and_no_tensor_is_cut(tmp_path):
-    sizes = (3_000_000, 700_000, 100, 3_600_000, 1_000_000)
-    tensors = {f"t{k}": torch.arange(n, dtype=torch.float32) for k, n in enumerate(sizes)}
-    folder = save_checkpoint(tmp_path, tensors, {})
-    pieces = list(folder.glob("piece-*"))
-    assert len(pieces) == 3 and all(p.stat().st_size <= 15_001_000 for p in pieces)
-    loaded, _ = load_checkpoint(tmp_path)
-    assert loaded.keys() == tensors.keys() and all(torch.equal(loaded[k], t) for k, t in tensors.items())
-
-
-@pytest.mark.parametrize("keep", [1, 2, 5])
-def test_the_newest_checkpoints_are_kept(tmp_path, keep):
-    for number in range(1, 8):
-        save_checkpoint(tmp_path, state_of(number), {"n": number}, keep=keep)
-        kept = sorted(p.name for p in tmp_path.glob("checkpoint-*"))
-        assert kept == [f"checkpoint-{k:06d}" for k in range(max(1, number - keep + 1), number + 1)]
-    assert load_checkpoint(tmp_path)[1] == {"n": 7}
-
-
-def test_other_folders_of_a_run_are_left_alone(tmp_path):
-    (tmp_path / "checkpoint-best").mkdir()
-    (tmp_path / "checkpoint-best" / "state.json").write_text("{}")
-    save_checkpoint(tmp_path, state_of(1), {"n": 1})
-    assert load_checkpoint(tmp_path)[1] == {"n": 1} and (tmp_path / "checkpoint-best").is_dir()
-    assert load_checkpoint(tmp_path / "none") is None
-
-
-def test_a_full_disk_keeps_the_one_before_and_says_so(tmp_path, monkeypatch):
-    save_checkpoint(tmp_path, state_of(1), {"n": 1})
-
-    def full(piece, path):
-        path.write_bytes(b"half of it")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(OutputError, match="No space left"):
-        save_checkpoint(tmp_path, state_of(2), {"n": 2})
-    assert load_checkpoint(tmp_path)[1] == {"n": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-000001"]  # nothing half-written keeps the disk full
-
-
-@pytest.mark.parametrize("text", ["[]", "3", '{"pieces": 1, "state": []}', "{", ""])
-def test_a_state_that_is_no_table_is_a_damaged_checkpoint(tmp_path, text):
-    path = save_checkpoint(tmp_path, state_of(1), {"n": 1})
-    (path / "state.json").write_text(text)
-    with pytest.raises(WeightFileError, match="checkpoint-000001 is damaged"):
-        load_checkpoint(tmp_path)
+def test_other_files_of_a_run_are_left_alone(tmp_path):
+    (tmp_path / "best").mkdir()
+    save_checkpoint(tmp_path / "best", tensors_of(5), {"n": 5})
+    save_checkpoint(tmp_path, tensors_of(1), {"n": 1})
+    assert load_checkpoint(tmp_path)[1] == {"n": 1} and load_checkpoint(tmp_path / "best")[1] == {"n": 5}
 
 
 def test_a_checkpoint_is_on_the_disk_before_the_one_before_it_goes(tmp_path, monkeypatch):
-    """A power cut after the rename may otherwise leave a new one of empty files, and no old one."""
-    older = save_checkpoint(tmp_path, state_of(1), {"n": 1})
-    synced, fsync = [], os.fsync
+    """A power cut after the replacement may otherwise leave an empty file."""
+    save_checkpoint(tmp_path, tensors_of(1), {"n": 1})
+    synced = []
+    fsync = os.fsync
 
     def watch(handle):
-        assert older.is_dir()
+        assert load_checkpoint(tmp_path)[1] == {"n": 1}
         synced.append(os.fstat(handle).st_ino)
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", watch)
-    newer = save_checkpoint(tmp_path, state_of(2), {"n": 2})
-    assert {file.stat().st_ino for file in newer.iterdir()} <= set(synced) and not older.exists()
+    assert save_checkpoint(tmp_path, tensors_of(2), {"n": 2}).stat().st_ino in synced
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{", "", None])
+def test_a_state_that_is_no_table_is_a_damaged_checkpoint(tmp_path, text):
+    metadata = {"format": FORMAT, "version": "1"} | ({} if text is None else {"state": text})
+    save_file(tensors_of(1), tmp_path / FILE, metadata)
+    with pytest.raises(WeightFileError, match=f"{FILE} is damaged: remove it, or start a new run"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_truncated_and_a_foreign_file_are_no_checkpoint(tmp_path):
+    path = save_checkpoint(tmp_path, tensors_of(1), {"n": 1})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightFileError, match=f"{FILE} is broken"):
+        load_checkpoint(tmp_path)
+    save_file(tensors_of(1), path)
+    with pytest.raises(WeightFileError, match="is not a training checkpoint: remove it, or start a new run"):
+        load_checkpoint(tmp_path)
+
+
+def test_adam_goes_on_from_its_tensors(tmp_path):
+    def update(optimizer, weight):
+        optimizer.zero_grad()
+        weight.square().sum().backward()
+        optimizer.step()
+
+    weights = [torch.nn.Parameter(torch.arange(3.0)) for _ in range(2)]
+    first, second = (torch.optim.Adam([w], lr=0.1) for w in weights)
+    update(first, weights[0])
+    save_checkpoint(tmp_path, adam_tensors(first) | {"w": weights[0].detach()}, {})
+    tensors = load_file(tmp_path / FILE)
+    weights[1].data.copy_(tensors.pop("w"))
+    restore_adam(second, tensors)
+    for optimizer, weight in zip((first, second), weights):
+        update(optimizer, weight)
+    assert torch.equal(*weights)

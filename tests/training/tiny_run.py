@@ -1,21 +1,25 @@
-"""A training run so small that a step takes milliseconds: 16 px, 8 channels, random pictures, a stand-in eye."""
+"""A training run so small that a step takes milliseconds: 16 px, 8 channels, random images."""
 
 import dataclasses
 import math
-from pathlib import Path
+import zipfile
 
 import torch
 import torch.nn.functional as F
+from helpers import FakeFeatureNet
+from PIL import Image
 from safetensors.torch import load_file
 
-from training.configs import Preset
+from training.checkpoint import FILE
+from training.configs import TrainConfig
 from training.trainer import Trainer
 
 BATCH = 8
-TINY = Preset(
+TINY = TrainConfig(
     resolution=16,
     channels=(8, 8, 8),
     discriminator_channels=(8, 8, 8),
+    encoder_channels=(8, 8, 8),
     z_dim=16,
     w_dim=16,
     batch=BATCH,
@@ -23,11 +27,10 @@ TINY = Preset(
     mapping_steps=3,
     adversarial=0.048,  # 6 steps
     discriminator_lead=0.008,
-    encoded=0.25,
+    mapping="refit",
     refit_kimg=0.016,
+    encoded=0.25,
     r1_interval=2,
-    path_length_weight=2.0,
-    path_length_interval=2,
     ema_kimg=0.05,
     augment_images=100.0,
     dtype="float32",
@@ -35,47 +38,53 @@ TINY = Preset(
     metric_kimg=0.024,
     metric_samples=32,
 )
+MATCHED = dataclasses.replace(  # as faces-128 is: blends, a mapping network that follows the bank, noise let in late
+    TINY,
+    discriminator_lead=0.0,
+    mapping="match",
+    blended=0.5,
+    code_noise=0.1,
+    encoder_rate=0.2,
+    freeze_from=0.5,
+    noise_from=0.75,
+    warm_up=0.016,
+    decay=0.25,
+    augment="ada",
+    augment_least=0.1,
+)
+PLAIN = {"autoencode": 0.0, "mapping_steps": 0, "discriminator_lead": 0.0, "mapping": "adversarial"}  # no warm start
 
 
-class Eye(torch.nn.Module):
-    """In place of SqueezeNet: four taps of fixed random convolutions."""
-
-    def __init__(self):
-        super().__init__()
-        rng = torch.Generator().manual_seed(1)
-        kernels = torch.randn(4, 6, 3, 3, 3, generator=rng) / 5
-        self.register_buffer("kernels", kernels)
-
-    def forward(self, image, dtype=None):
-        sizes = (1, 2, 4, 4)
-        return [F.relu(F.conv2d(F.avg_pool2d(image, s), k, padding=1)) for s, k in zip(sizes, self.kernels)]
-
-    def embedding(self, image, dtype=None):
-        return torch.cat([x.mean(dim=(2, 3)) for x in self(image)], dim=1)  # [N, 24]
-
-
-def pictures(count=24, size=16, seed=0):
+def random_faces(count=24, size=16, seed=0):
     """uint8 [count, 3, size, size]: smooth blobs of colour."""
     rng = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 4, 4, generator=rng)
     return (F.interpolate(coarse, (size, size), mode="bilinear") * 255).byte()
 
 
+def write_zip(folder, faces):
+    """Write uint8 faces to faces.zip in a folder."""
+    with zipfile.ZipFile(folder / "faces.zip", "w") as archive:
+        for k, face in enumerate(faces):
+            Image.fromarray(face.permute(1, 2, 0).numpy()).save(folder / "face.png")
+            archive.write(folder / "face.png", f"{k:02d}.png")
+    return folder / "faces.zip"
+
+
 def quiet(text):
     pass
 
 
-def trainer(folder, preset=TINY, seed=0, **changes):
-    return Trainer(dataclasses.replace(preset, **changes), pictures(), Eye(), folder, seed=seed)
+def make_trainer(folder, config=TINY, seed=0, device="cpu", start=None, **changes):
+    config = dataclasses.replace(config, **changes)
+    feature_net = FakeFeatureNet()
+    feature_net.kernels = [kernel.to(device) for kernel in feature_net.kernels]
+    return Trainer(config, random_faces(), feature_net, folder, device, seed, start=start)
 
 
-def tensors_of(folder):
-    """All tensors of the newest checkpoint."""
-    newest = sorted(Path(folder).glob("checkpoint-*"))[-1]
-    tensors = {}
-    for piece in newest.glob("*.safetensors"):
-        tensors |= load_file(piece)
-    return tensors
+def checkpoint_tensors(folder):
+    """All tensors of the checkpoint of a run."""
+    return load_file(folder / FILE)
 
 
 def squeezenet_weights():

@@ -1,7 +1,9 @@
-"""Fixtures of the tests that fetch: a misbehaving server, an empty cache, no settings of the user's."""
+"""Fixtures of the tests of downloads: a misbehaving server, an empty cache, short times, no settings of the user's."""
 
 import pytest
 import servers
+
+from i2s.weights import fetch
 
 
 @pytest.fixture
@@ -9,6 +11,8 @@ def plain_environment(monkeypatch):
     for name in ("I2S_MIRROR", "I2S_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    for name, value in {"TIMEOUT": 0.5, "PAUSE": 0.01, "ATTEMPTS": 2}.items():
+        monkeypatch.setattr(fetch, name, value)
 
 
 @pytest.fixture

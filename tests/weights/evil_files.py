@@ -116,7 +116,7 @@ FILES = {
         group(text("storage"), name("torch", kind, 2), text("0"), text("cpu"), number(count)) + pickle.BINPERSID
         for kind, count in [("FloatStorage", 4), ("IntStorage", 4)]) + pickle.TUPLE), "two ways"),
     "zip-os-system": (makers.torch_zip(tree=SYSTEM_2), "os.system"),
-    "zip-not-a-dict": (makers.torch_zip(tree=LIST), "where a dictionary belongs"),
+    "zip-not-a-dict": (makers.torch_zip(tree=LIST), "instead of a dictionary"),
     "zip-trailing-bytes": (makers.zip_file({"a/data.pkl": program(DICT) + b"x"}), "follow its end"),
     "legacy-os-system": (storage(FLOATS)[:21] + program(DICT, text("little_endian"), pickle.NEWTRUE, SET, protocol=2)
                          + program(SYSTEM_2, protocol=2), "os.system"),

@@ -1,19 +1,22 @@
-"""An HTTP server on loopback that misbehaves: the path of a request names what it does."""
+"""A server on loopback that misbehaves (the path of a request names what it does), and a quick, silent `get`."""
 
 import gzip
 import hashlib
 import random
-import re
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from i2s.errors import I2SError
+from i2s.weights.fetch import fetch
+
+NAME = "generators/face.pkl"
 
 FILE = b"\x80\x02" + random.Random(0).randbytes(3 << 20)  # begins as a pickle does; more than a mebibyte
 SHA256 = hashlib.sha256(FILE).hexdigest()
 OTHER = b"\x80\x02" + random.Random(1).randbytes(1 << 20)
-ETAG = '"version-1"'
 
 QUOTA = b"""<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head><body><p>Sorry, you can't
 view or download this file at this time.</p><p>Too many users have viewed this file recently.</p></body></html>"""
@@ -30,12 +33,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         name = self.path.strip("/").split("/")[0].split("?")[0]
-        self.server.requests.append((name, self.headers.get("Range")))
+        self.server.requests.append(name)
         self.close_connection = True
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client has had enough
             getattr(self, name.replace("-", "_"))()
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the client has had enough
 
     def start(self, status=200, **headers):
         self.send_response(status)
@@ -49,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def first(self, name):
         """Whether this is the first request of that name."""
-        return [one for one, _ in self.server.requests].count(name) == 1
+        return self.server.requests.count(name) == 1
 
     # as it should be
 
@@ -77,48 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(FILE[at : at + (1 << 18)])
             time.sleep(0.04)
 
-    # broken off, and continued
-
-    def ranges(self, every=1 << 20, etag=ETAG):
-        """Breaks off after each mebibyte; can continue."""
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        at = int(wanted[1]) if wanted and self.headers.get("If-Range") == etag else 0
-        if at:
-            part = f"bytes {at}-{len(FILE) - 1}/{len(FILE)}"
-            self.start(206, Content_Length=len(FILE) - at, ETag=etag, Content_Range=part)
-        else:
-            self.start(Content_Length=len(FILE), ETag=etag)
-        self.wfile.write(FILE[at : at + every])
-
-    def pieces(self):
-        """Breaks off more often than the fetcher has attempts, but moves on."""
-        self.ranges(every=1 << 19)
-
-    def changing(self):
-        """Another version of the file lies there after it broke off."""
-        if self.first("changing"):
-            self.ranges(every=1 << 21, etag='"version-1"')
-        else:
-            self.ranges(every=len(FILE), etag='"version-2"')
-
-    def wrong_part(self):
-        """Answers with a part that was not asked for; gives the whole file when that is asked for."""
-        count = [one for one, _ in self.server.requests].count("wrong-part")
-        if count == 1:
-            self.ranges()
-        elif self.headers.get("Range"):
-            self.start(206, Content_Length=10, ETag=ETAG, Content_Range=f"bytes 0-9/{len(FILE)}")
-            self.wfile.write(FILE[:10])
-        else:
-            self.good()
-
-    def not_satisfiable(self):
-        if self.headers.get("Range"):
-            self.start(416, Content_Length=0)
-        elif self.first("not-satisfiable"):
-            self.ranges()
-        else:
-            self.good()
+    # right at the second attempt
 
     def drop_once(self):
         self.truncated() if self.first("drop-once") else self.good()
@@ -167,6 +127,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
 
     def lengthless_cut(self):
+        """HTTP tells no end of it; only a checksum does."""
         self.start()
         self.wfile.write(FILE[: len(FILE) // 2])
 
@@ -260,7 +221,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def running(handler=Handler):
-    """A server on loopback; `requests` holds what was asked of it: (name, Range)."""
+    """A server on loopback; `requests` holds the names that were asked for."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads, server.block_on_close = True, False
     server.requests, server.stop = [], threading.Event()
@@ -281,3 +242,23 @@ def closed_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{one.getsockname()[1]}"
+
+
+def get(url, sha256=SHA256, **settings):
+    """`fetch` of NAME, silent."""
+    return fetch(url, NAME, sha256, **{"progress": False, "say": lambda message: None, **settings})
+
+
+def left(cache):
+    """The files in the cache, without the empty lock files."""
+    return sorted(
+        str(path.relative_to(cache)) for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"
+    )
+
+
+def one_sentence(error):
+    """The message, which must be one for people."""
+    text = str(error.value)
+    assert isinstance(error.value, I2SError) and "\n" not in text and text.endswith("."), text
+    assert "Error" not in text and "Traceback" not in text and "HTTPConnection" not in text, text
+    return text

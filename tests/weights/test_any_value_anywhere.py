@@ -10,24 +10,19 @@ import numpy as np
 import pytest
 import torch
 import trees
+from helpers import small_generator
 
 from i2s.errors import WeightFileError
-from i2s.generators.stylegan1 import StyleGAN1
-from i2s.generators.stylegan2 import StyleGAN2
-from i2s.generators.stylegan3 import StyleGAN3
-from i2s.weights import nvidia_tf as tensorflow
-from i2s.weights import nvidia_torch as torch_pickles
-from i2s.weights import rosinality
+from i2s.weights import nvidia_tf, nvidia_torch, rosinality
 from i2s.weights.object_graph import PersistentObject, TFNetwork
 
 CASES = 250
-PLAIN = trees.replaced(trees.CONFIG2, conv_clamp=None)
 GOOD = {
-    "ada": (torch_pickles, lambda: trees.ada(trees.fresh(StyleGAN2, trees.CONFIG2), 64, 10)),
-    "stylegan3": (torch_pickles, lambda: trees.stylegan3(trees.fresh(StyleGAN3, trees.CONFIG3))),
-    "tf-stylegan1": (tensorflow, lambda: trees.tensorflow(trees.fresh(StyleGAN1, trees.CONFIG1), 32, 10)),
-    "tf-stylegan2": (tensorflow, lambda: trees.tensorflow(trees.fresh(StyleGAN2, PLAIN), 32, 10)),
-    "rosinality": (rosinality, lambda: trees.rosinality(trees.fresh(StyleGAN2, PLAIN))),
+    "ada": (nvidia_torch, lambda: trees.ada(small_generator(trees.CONFIG2), 64, 10)),
+    "stylegan3": (nvidia_torch, lambda: trees.stylegan3(small_generator(trees.CONFIG3))),
+    "tf-stylegan1": (nvidia_tf, lambda: trees.tensorflow(small_generator(trees.CONFIG1), 32, 10)),
+    "tf-stylegan2": (nvidia_tf, lambda: trees.tensorflow(small_generator(trees.PLAIN2), 32, 10)),
+    "rosinality": (rosinality, lambda: trees.rosinality(small_generator(trees.PLAIN2))),
 }
 VALUES = [
     None, True, 0, 1, 3, -1, 2**31, 10**500, 0.5, float("nan"), float("inf"), "", "skip", "\x1b[2J", b"bytes", [], [1],
@@ -49,16 +44,16 @@ def places(node, path=()):
             yield from places(value, (*path, key))
 
 
-def replaced(node, path, value):
+def replaced_at(node, path, value):
     """The tree with another value at that place."""
     if not path:
         return value
     first, rest = path[0], path[1:]
     if isinstance(node, PersistentObject):
-        return PersistentObject(node.class_name, replaced(node.state, rest, value))
+        return PersistentObject(node.class_name, replaced_at(node.state, rest, value))
     if isinstance(node, TFNetwork):
-        return TFNetwork(replaced(node.state, rest, value))
-    changed = replaced(node[first], rest, value)
+        return TFNetwork(replaced_at(node.state, rest, value))
+    changed = replaced_at(node[first], rest, value)
     if isinstance(node, dict):
         return node | {first: changed}
     return type(node)(changed if k == first else one for k, one in enumerate(node))
@@ -75,10 +70,12 @@ def test_any_value_anywhere(case):
     for _ in range(CASES):
         path, value = chooser.choice(everywhere), chooser.choice(VALUES)
         try:
-            result = converter.convert(replaced(tree, path, value))
+            result = converter.convert(replaced_at(tree, path, value))
         except WeightFileError as error:
             refused += 1
-            assert str(error).isprintable() and len(str(error)) < 400, (path, value)
+            message = str(error)
+            assert message.isprintable() and len(message) < 400, (path, value)
+            assert message[0].isupper() and message.endswith("."), message
             continue
         assert result.config == good.config, (path, value)
         for name, tensor in good.state_dict().items():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 import trees
+from helpers import SIZES, small_generator
 
 from i2s.errors import WeightFileError
-from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
-from i2s.generators.stylegan2 import StyleGAN2
-from i2s.weights import nvidia_tf as tensorflow
+from i2s.generators.stylegan1 import StyleGAN1Config
+from i2s.weights import nvidia_tf
 from i2s.weights.object_graph import TFNetwork
 
 
@@ -50,15 +50,15 @@ def static(name, value, component=None):
 BROKEN_TF = {
     "version": (field("version", 99), "version 99: i2s reads 2 and 3"),
     "version of a component": (field("version", 4, "synthesis"), "version 4"),
-    "version a text": (field("version", "3"), "field version"),
+    "version a text": (field("version", "3"), "Field version"),
     "function": (field("build_func_name", "G_paper"), "'G_paper'"),
     "synthesis function": (field("build_func_name", "G_synthesis_x", "synthesis"), "'G_synthesis_x'"),
     "components": (field("components", {}), "does not consist of mapping and synthesis"),
     "component a dict": (lambda n: n[2].state["components"].update(mapping={}), "component .* is not a network"),
-    "variables a dict": (field("variables", {}, "mapping"), "field variables"),
-    "variable without value": (field("variables", [("lod",)]), "not a list of different names"),
-    "variable twice": (field("variables", [("lod", np.float32(0))] * 2), "not a list of different names"),
-    "variable name": (field("variables", [(3, np.float32(0))]), "not a list of different names"),
+    "variables a dict": (field("variables", {}, "mapping"), "Field variables"),
+    "variable without value": (field("variables", [("lod",)]), "not pairs of a unique name"),
+    "variable twice": (field("variables", [("lod", np.float32(0))] * 2), "not pairs of a unique name"),
+    "variable name": (field("variables", [(3, np.float32(0))]), "not pairs of a unique name"),
     "missing variable": (variable("8x8/Conv1/weight", None), "synthesis/8x8/Conv1/weight is missing"),
     "no average": (variable("dlatent_avg", None, None), "dlatent_avg is missing"),
     "no noise": (variable("noise3", None), "synthesis/noise3 is missing"),
@@ -100,24 +100,24 @@ BROKEN_TF = {
 @pytest.mark.parametrize("case", BROKEN_TF)
 def test_broken_tensorflow_trees(case):
     change, message = BROKEN_TF[case]
-    networks = trees.tensorflow(trees.fresh(StyleGAN1, trees.CONFIG1), 32, 10)
+    networks = trees.tensorflow(small_generator(trees.CONFIG1), 32, 10)
     networks = copy.deepcopy(networks[:2]) + (networks[2],)  # components are shared with G
     change(networks)
     with pytest.raises(WeightFileError, match=message):
-        tensorflow.convert(networks)
+        nvidia_tf.convert(networks)
 
 
 def test_tensorflow_file_without_three_networks():
-    networks = trees.tensorflow(trees.fresh(StyleGAN1, trees.CONFIG1), 32, 10)
+    networks = trees.tensorflow(small_generator(trees.CONFIG1), 32, 10)
     for wrong in (networks[2:], networks + networks[:1], (None, None, None), (networks[0], networks[1], {})):
         with pytest.raises(WeightFileError, match="three networks"):
-            tensorflow.convert(wrong)
-    with pytest.raises(WeightFileError, match="field"):
-        tensorflow.convert((*networks[:2], TFNetwork({})))
+            nvidia_tf.convert(wrong)
+    with pytest.raises(WeightFileError, match="Field components"):
+        nvidia_tf.convert((*networks[:2], TFNetwork({})))
 
 
 def test_broken_tensorflow_stylegan2():
-    source = trees.fresh(StyleGAN2, trees.replaced(trees.CONFIG2, conv_clamp=None))
+    source = small_generator(trees.PLAIN2)
     for change, message in (
         (static("architecture", "x"), "'skip'"),
         (static("resample_kernel", [1, 2, 1]), "resample_kernel"),
@@ -130,18 +130,18 @@ def test_broken_tensorflow_stylegan2():
         networks = trees.tensorflow(source, 32, 10)
         change(networks)
         with pytest.raises(WeightFileError, match=message):
-            tensorflow.convert(networks)
+            nvidia_tf.convert(networks)
 
 
 def test_fused_scale_decides_which_kernels_are_flipped():
-    """"auto" flips up-convolutions from 128 px, True all of them, False none."""
-    config = StyleGAN1Config(128, **trees.SIZES, mapping_width=7, channels=(2,) * 6)
-    source = trees.fresh(StyleGAN1, config)
+    """ "auto" flips up-convolutions from 128 px, True all of them, False none."""
+    config = StyleGAN1Config(128, **SIZES, mapping_width=7, channels=(2,) * 6)
+    source = small_generator(config)
     kernels = {}
     for fused in ("auto", True, False):
         networks = trees.tensorflow(source, 2**9, 2)
         static("fused_scale", fused)(networks)
-        blocks = tensorflow.convert(networks).synthesis.blocks
+        blocks = nvidia_tf.convert(networks).synthesis.blocks
         kernels[fused] = [blocks[k].layer0.conv.weight for k in (4, 5)]  # 64 and 128 px
     for k, same_as_true in ((0, False), (1, True)):
         assert torch.equal(kernels["auto"][k], kernels[same_as_true][k])

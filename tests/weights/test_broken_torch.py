@@ -1,24 +1,22 @@
 """Broken and hostile trees of torch files: each is refused by name, quickly, before anything is allocated for it."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import trees
+from helpers import SIZES, small_generator
 
 from i2s.errors import WeightFileError
-from i2s.generators.stylegan1 import StyleGAN1
-from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from i2s.generators.stylegan3 import StyleGAN3
-from i2s.weights import nvidia_tf as tensorflow
-from i2s.weights import nvidia_torch as torch_pickles
-from i2s.weights import rosinality
+from i2s.generators.stylegan2 import StyleGAN2Config
+from i2s.weights import nvidia_tf, nvidia_torch, rosinality
 from i2s.weights.object_graph import PersistentObject
 
 
 def ada(flat=False, **changes):
-    return trees.ada(trees.fresh(StyleGAN2, trees.replaced(trees.CONFIG2, **changes)), 64, 10, flat)
+    return trees.ada(small_generator(replace(trees.CONFIG2, **changes)), 64, 10, flat)
 
 
 def at(tree, path: str) -> PersistentObject:
@@ -87,19 +85,19 @@ BROKEN_ADA = {
     "mapping class": (class_name("mapping", "MappingNet"), "but a MappingNetwork is expected"),
     "no mapping": (gone("", "mapping", "_modules"), "no mapping or no synthesis"),
     "no synthesis": (gone("", "synthesis", "_modules"), "no mapping or no synthesis"),
-    "missing module": (gone("synthesis.b8", "torgb", "_modules"), "module synthesis.b8.torgb is missing"),
-    "extra module": (module("synthesis.b8.extra", trees.module("X")), "module synthesis.b8.extra is unknown"),
+    "missing module": (gone("synthesis.b8", "torgb", "_modules"), "Module synthesis.b8.torgb is missing"),
+    "extra module": (module("synthesis.b8.extra", trees.module("X")), "Module synthesis.b8.extra is unknown"),
     "module None": (module(LAYER, None), "is not a module"),
     "module a dict": (module(LAYER, {}), "is not a module"),
     "dotted name": (module("synthesis.b8", trees.module("SynthesisBlock", modules={"a.b": 1})), "proper name"),
     "no parameters": (lambda tree: at(tree, LAYER).state.pop("_parameters"), "has no _parameters"),
     "parameters a list": (attribute(LAYER, "_parameters", []), "has no _parameters"),
-    "missing tensor": (gone(LAYER, "weight"), "tensor synthesis.b8.conv0.weight is missing"),
+    "missing tensor": (gone(LAYER, "weight"), "Tensor synthesis.b8.conv0.weight is missing"),
     "no w_avg": (gone("mapping", "w_avg", "_buffers"), "mapping.w_avg is missing"),
     "no noise": (gone(LAYER, "noise_const", "_buffers"), "noise_const is missing"),
     "extra tensor": (
         lambda tree: at(tree, LAYER).state["_buffers"].update(surprise=torch.ones(2)),
-        "tensor synthesis.b8.conv0.surprise is unknown",
+        "Tensor synthesis.b8.conv0.surprise is unknown",
     ),
     "tensor None": (tensor(LAYER, "weight", lambda _: None), "conv0.weight is None, but a tensor"),
     "tensor a list": (tensor(LAYER, "bias", lambda _: [0.0] * 8), "conv0.bias is of type list"),
@@ -114,8 +112,8 @@ BROKEN_ADA = {
     "complex": (tensor(LAYER, "bias", lambda b: b + 0j), "holds complex64 numbers"),
     "doubles": (tensor(LAYER, "bias", lambda b: b.double()), "holds float64 numbers"),
     "booleans": (tensor(LAYER, "bias", lambda b: b > 0), "holds bool numbers"),
-    "sparse": (tensor("mapping.fc0", "weight", lambda w: w.to_sparse()), "not an ordinary tensor"),
-    "without memory": (tensor("mapping.fc0", "weight", lambda w: w.to("meta")), "not an ordinary tensor"),
+    "sparse": (tensor("mapping.fc0", "weight", lambda w: w.to_sparse()), "not a dense tensor"),
+    "without memory": (tensor("mapping.fc0", "weight", lambda w: w.to("meta")), "not a dense tensor"),
     "NaN": (tensor(LAYER, "weight", lambda w: w * float("nan")), "conv0.weight holds NaN or infinity"),
     "one infinity": (
         tensor("mapping", "w_avg", lambda w: w.clone().index_fill_(0, torch.tensor(3), torch.inf), "_buffers"),
@@ -133,11 +131,11 @@ BROKEN_ADA = {
     "resolution of other blocks": (setting("img_resolution", 32), "num_ws of module G_ema is 6, but 8"),
     "resolution a bomb": (setting("img_resolution", 2**60), "from 4 to 4096"),
     "huge number": (setting("z_dim", 10**600), "z_dim is 1000"),
-    "z_dim missing": (lambda tree: at(tree, "").state["_init_kwargs"].pop("z_dim"), "do not say z_dim"),
-    "unnamed settings": (attribute("", "_init_args", (1,)), "unnamed settings"),
+    "z_dim missing": (lambda tree: at(tree, "").state["_init_kwargs"].pop("z_dim"), "lack z_dim"),
+    "unnamed settings": (attribute("", "_init_args", (1,)), "positional arguments"),
     "no settings": (lambda tree: at(tree, "").state.pop("_init_kwargs"), "no attribute _init_kwargs"),
-    "settings a list": (attribute("", "_init_kwargs", []), "not a table"),
-    "unknown setting": (setting("attention", True), r"settings that i2s does not know \(attention\)"),
+    "settings a list": (attribute("", "_init_kwargs", []), "not a dictionary"),
+    "unknown setting": (setting("attention", True), r"unknown names \(attention\)"),
     "unknown synthesis setting": (synthesis_setting("demodulate", False), r"\(demodulate\)"),
     "unknown mapping setting": (mapping_setting("skip", 1), r"\(skip\)"),
     "setting a tensor": (synthesis_setting("channel_max", torch.ones(3)), "of type Tensor"),
@@ -170,7 +168,7 @@ def test_broken_ada_trees(case):
     tree = ada()
     change(tree)
     with pytest.raises(WeightFileError, match=message) as error:
-        torch_pickles.convert(tree)
+        nvidia_torch.convert(tree)
     assert str(error.value).isprintable()
 
 
@@ -179,7 +177,7 @@ def test_modules_without_end():
     tree = ada()
     at(tree, "synthesis").state["_modules"]["again"] = at(tree, "synthesis")
     with pytest.raises(WeightFileError, match="nested without end"):
-        torch_pickles.convert(tree)
+        nvidia_torch.convert(tree)
 
 
 def test_attributes_are_not_walked():
@@ -190,16 +188,16 @@ def test_attributes_are_not_walked():
     tree = ada()
     at(tree, LAYER).state["joke"] = laughs
     start = time.perf_counter()
-    torch_pickles.convert(tree)
+    nvidia_torch.convert(tree)
     for change in (attribute(LAYER, "up", laughs), setting("joke", laughs), setting("w_dim", laughs)):
         broken = ada()
         change(broken)
         with pytest.raises(WeightFileError, match="of type list"):
-            torch_pickles.convert(broken)
-    networks = trees.tensorflow(trees.fresh(StyleGAN1, trees.CONFIG1), 32, 10)
+            nvidia_torch.convert(broken)
+    networks = trees.tensorflow(small_generator(trees.CONFIG1), 32, 10)
     networks[2].state["static_kwargs"]["structure"] = laughs
     with pytest.raises(WeightFileError, match="of type list"):
-        tensorflow.convert(networks)
+        nvidia_tf.convert(networks)
     assert time.perf_counter() - start < 5
 
 
@@ -208,14 +206,14 @@ def test_settings_that_describe_petabytes_cost_nothing():
     tree = ada(flat=True)
     kwargs = at(tree, "").state["_init_kwargs"]
     kwargs |= {"channel_base": 2**22, "channel_max": 60000, "img_resolution": 16}
-    config = StyleGAN2Config(16, **trees.SIZES, channels=(60000,) * 3, conv_clamp=256)
+    config = StyleGAN2Config(16, **SIZES, channels=(60000,) * 3, conv_clamp=256)
     for k, block in enumerate(config.channels):  # attributes that agree
         r = 4 * 2**k
         at(tree, f"synthesis.b{r}").state["in_channels"] = 60000 if k else 0
         at(tree, f"synthesis.b{r}.torgb").state["weight_gain"] = block**-0.5
     start = time.perf_counter()
     with pytest.raises(WeightFileError, match="network of 1.6e.11 numbers"):
-        torch_pickles.convert(tree)
+        nvidia_torch.convert(tree)
     assert time.perf_counter() - start < 2
 
 
@@ -224,15 +222,15 @@ def test_a_tensor_that_shows_one_number_many_times():
     tree = ada()
     at(tree, LAYER).state["_parameters"]["weight"] = torch.ones(1, 1, 1, 1).expand(8, 10, 3, 3)
     with pytest.raises(WeightFileError, match="claims more numbers"):
-        torch_pickles.convert(tree)
+        nvidia_torch.convert(tree)
 
 
 def test_half_precision_files_are_read():
-    source = trees.fresh(StyleGAN2, trees.CONFIG2)
+    source = small_generator(trees.CONFIG2)
     tree = trees.ada(source, 64, 10)
     weight = at(tree, LAYER).state["_parameters"]["weight"]
     at(tree, LAYER).state["_parameters"]["weight"] = weight.half()
-    result = torch_pickles.convert(tree).synthesis.blocks[1].conv0.weight
+    result = nvidia_torch.convert(tree).synthesis.blocks[1].conv0.weight
     assert result.dtype == torch.float32 and torch.equal(result, weight.half().float())
 
 
@@ -268,18 +266,18 @@ BROKEN3 = {
 @pytest.mark.parametrize("case", BROKEN3)
 def test_broken_stylegan3_trees(case):
     change, message = BROKEN3[case]
-    tree = trees.stylegan3(trees.fresh(StyleGAN3, trees.CONFIG3))
+    tree = trees.stylegan3(small_generator(trees.CONFIG3))
     change(tree)
     with pytest.raises(WeightFileError, match=message):
-        torch_pickles.convert(tree)
+        nvidia_torch.convert(tree)
 
 
 BROKEN_ROS = {
     "no average": (lambda t: t.pop("latent_avg"), "no latent_avg"),
     "average None": (lambda t: t.update(latent_avg=None), "latent_avg is None"),
-    "g_ema a tensor": (lambda t: t.update(g_ema=torch.ones(3)), "not a table"),
+    "g_ema a tensor": (lambda t: t.update(g_ema=torch.ones(3)), "not a dictionary"),
     "empty": (lambda t: t.update(g_ema={}), "style.1.weight is missing"),
-    "numbers as names": (lambda t: t["g_ema"].update({3: torch.ones(1)}), "not a table"),
+    "numbers as names": (lambda t: t["g_ema"].update({3: torch.ones(1)}), "not a dictionary"),
     "missing": (lambda t: t["g_ema"].pop("convs.2.conv.weight"), "convs.2.conv.weight is missing"),
     "missing in the middle": (lambda t: t["g_ema"].pop("to_rgbs.0.bias"), "missing|unknown"),
     "extra": (lambda t: t["g_ema"].update(surprise=torch.ones(1)), "surprise is unknown"),
@@ -287,7 +285,7 @@ BROKEN_ROS = {
         lambda t: t["g_ema"].update({"convs.0.conv.weight": torch.ones(1, 8, 9, 3, 3)}),
         r"\[1, 8, 9, 3, 3\], but the settings in the file ask for \[1, 8, 10, 3, 3\]",
     ),
-    "axes": (lambda t: t["g_ema"].update({"convs.1.conv.weight": torch.ones(8, 8, 3, 3)}), "has not 5 axes"),
+    "axes": (lambda t: t["g_ema"].update({"convs.1.conv.weight": torch.ones(8, 8, 3, 3)}), "does not have 5 axes"),
     "NaN": (lambda t: t["g_ema"].update({"noises.noise_1": torch.full((1, 1, 8, 8), torch.nan)}), "noise_1 holds NaN"),
     "other filter": (
         lambda t: t["g_ema"].update({"to_rgbs.1.upsample.kernel": torch.ones(4, 4)}),
@@ -305,7 +303,7 @@ BROKEN_ROS = {
 @pytest.mark.parametrize("case", BROKEN_ROS)
 def test_broken_rosinality_trees(case):
     change, message = BROKEN_ROS[case]
-    tree = trees.rosinality(trees.fresh(StyleGAN2, trees.replaced(trees.CONFIG2, conv_clamp=None)))
+    tree = trees.rosinality(small_generator(trees.PLAIN2))
     change(tree)
     with pytest.raises(WeightFileError, match=message):
         rosinality.convert(tree)

@@ -1,72 +1,91 @@
-"""From inert trees to networks: good ones become what they say, and official files that are none are refused.
+"""Converters: good object graphs become the networks that they describe; official files that hold none are refused.
 
-The trees are built from small generators (`trees.py`), so no file is needed; that the formats are the official ones is
-tested in tests/generators/test_parity.py. What is refused, and why: test_broken_torch.py, test_broken_tensorflow.py.
+The graphs are built from small generators (`trees.py`), so no file is needed. What is refused, and why:
+test_broken_torch.py, test_broken_tensorflow.py.
 """
+
+import hashlib
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import trees
+from helpers import SIZES, small_generator
 
 from i2s.errors import WeightFileError
 from i2s.generators import load_generator
-from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
-from i2s.generators.stylegan2 import StyleGAN2
-from i2s.generators.stylegan3 import StyleGAN3
-from i2s.weights import nvidia_tf as tensorflow
-from i2s.weights import nvidia_torch as torch_pickles
-from i2s.weights import rosinality
+from i2s.generators.stylegan1 import StyleGAN1Config
+from i2s.weights import nvidia_tf, nvidia_torch, rosinality
+from i2s.weights.object_graph import PersistentObject, TFNetwork
 
-GOOD = {
-    "ada": (torch_pickles, StyleGAN2, trees.CONFIG2, lambda g: trees.ada(g, 64, 10)),
-    "ada-flat": (torch_pickles, StyleGAN2, trees.CONFIG2, lambda g: trees.ada(g, 64, 10, flat=True)),
-    "ada-resnet": (
-        torch_pickles,
-        StyleGAN2,
-        trees.replaced(trees.CONFIG2, architecture="resnet"),
-        lambda g: trees.ada(g, 64, 10),
-    ),
-    "ada-orig": (
-        torch_pickles,
-        StyleGAN2,
-        trees.replaced(trees.CONFIG2, architecture="orig"),
-        lambda g: trees.ada(g, 64, 10),
-    ),
-    "stylegan3-t": (torch_pickles, StyleGAN3, trees.CONFIG3, trees.stylegan3),
-    "stylegan3-r": (
-        torch_pickles,
-        StyleGAN3,
-        trees.replaced(trees.CONFIG3, conv_kernel=1, radial_filters=True),
-        trees.stylegan3,
-    ),
-    "tf-stylegan1": (tensorflow, StyleGAN1, trees.CONFIG1, lambda g: trees.tensorflow(g, 32, 10)),
+GOOD = {  # converter, configuration, its file
+    "ada": (nvidia_torch, trees.CONFIG2, lambda g: trees.ada(g, 64, 10)),
+    "ada-flat": (nvidia_torch, trees.CONFIG2, lambda g: trees.ada(g, 64, 10, flat=True)),
+    "ada-resnet": (nvidia_torch, replace(trees.CONFIG2, architecture="resnet"), lambda g: trees.ada(g, 64, 10)),
+    "ada-orig": (nvidia_torch, replace(trees.CONFIG2, architecture="orig"), lambda g: trees.ada(g, 64, 10)),
+    "stylegan3-t": (nvidia_torch, trees.CONFIG3, trees.stylegan3),
+    "stylegan3-r": (nvidia_torch, replace(trees.CONFIG3, conv_kernel=1, radial_filters=True), trees.stylegan3),
+    "tf-stylegan1": (nvidia_tf, trees.CONFIG1, lambda g: trees.tensorflow(g, 32, 10)),
     "tf-stylegan1-128": (
-        tensorflow,
-        StyleGAN1,
-        StyleGAN1Config(128, **trees.SIZES, mapping_width=7, channels=(6, 6, 6, 6, 4, 2)),
+        nvidia_tf,
+        StyleGAN1Config(128, **SIZES, mapping_width=7, channels=(6, 6, 6, 6, 4, 2)),
         lambda g: trees.tensorflow(g, 128, 6),
     ),
-    "tf-stylegan2": (
-        tensorflow,
-        StyleGAN2,
-        trees.replaced(trees.CONFIG2, conv_clamp=None),
-        lambda g: trees.tensorflow(g, 32, 10),
-    ),
-    "rosinality": (
-        rosinality,
-        StyleGAN2,
-        trees.replaced(trees.CONFIG2, conv_clamp=None, scaled_epsilon=True),
-        trees.rosinality,
-    ),
+    "tf-stylegan2": (nvidia_tf, trees.PLAIN2, lambda g: trees.tensorflow(g, 32, 10)),
+    "rosinality": (rosinality, replace(trees.PLAIN2, scaled_epsilon=True), trees.rosinality),
 }
+DIGESTS = {  # of `described`, from graphs that were written out by hand, as the official repositories write them
+    "ada": "f69cee5552a4553d",
+    "ada-flat": "c6200f425fe8ad47",
+    "ada-resnet": "6bf04d27b708c0cf",
+    "ada-orig": "a4efb98eb7af74e9",
+    "stylegan3-t": "a4e61c7cb99d07ae",
+    "stylegan3-r": "0fe665a58ab0aa78",
+    "tf-stylegan1": "98810426f5bd7278",
+    "tf-stylegan1-128": "b101d044ed86f759",
+    "tf-stylegan2": "6b661cdf22e4ad78",
+    "rosinality": "49aeef992cbd1f5a",
+}
+
+
+def described(node, path=""):
+    """A line for each value of a graph: its path, and class, shape and checksum, or the value."""
+    if isinstance(node, PersistentObject):
+        yield f"{path}: {node.class_name}"
+    node = node.state if isinstance(node, (PersistentObject, TFNetwork)) else node
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from described(value, f"{path}.{name}")
+    elif isinstance(node, (list, tuple)):
+        for k, value in enumerate(node):
+            named = isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
+            yield from described(value[1], f"{path}.{value[0]}") if named else described(value, f"{path}[{k}]")
+    elif isinstance(node, torch.Tensor) or getattr(node, "dtype", None) == np.float32:
+        array = np.asarray(node.detach() if isinstance(node, torch.Tensor) else node)
+        yield f"{path}: {list(array.shape)} {zlib.crc32(np.ascontiguousarray(array).tobytes()):08x}"
+    else:
+        node = node.tolist() if isinstance(node, (np.ndarray, np.generic)) else node
+        yield f"{path} = {node:.6g}" if isinstance(node, float) else f"{path} = {node!r}"
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_converters_tables_are_those_of_the_formats(case):
+    """Names, shapes, order of axes, classes, attributes and settings of a file, all at once; numbers are counted up."""
+    _, config, build = GOOD[case]
+    source = small_generator(config)
+    for k, tensor in enumerate(source.state_dict().values()):
+        tensor.copy_((torch.arange(tensor.numel()).reshape(tensor.shape) % 61 + k % 50 + 1) / 64)
+    text = "\n".join(sorted(described(build(source))))
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == DIGESTS[case], text
 
 
 @pytest.mark.parametrize("case", GOOD)
 def test_good_trees(case):
     """Every number arrives where it belongs, in memory of its own; configuration and picture are the same."""
-    converter, network, config, build = GOOD[case]
-    source = trees.fresh(network, config)
+    converter, config, build = GOOD[case]
+    source = small_generator(config)
     tree = build(source)
     result = converter.convert(tree)
     assert result.config == config and not result.training

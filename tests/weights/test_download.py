@@ -9,73 +9,39 @@ import sys
 
 import pytest
 import servers
-from fetching import NAME, get, left, one_sentence
-from servers import FILE, OTHER, SHA256
+from servers import FILE, NAME, OTHER, SHA256, get, left, one_sentence
 
 from i2s.errors import DownloadError, SettingsError
 from i2s.weights import fetch as download
-from i2s.weights.fetch import Licence, fetch
-from i2s.weights.transfer import Transfer, direct, page_in_place_of_file
+from i2s.weights.fetch import Licence, fetch, google_drive_url, web_page_reason
 
 
-@pytest.mark.parametrize("how", ["good", "moved", "chunked", "lengthless", "slow", "drop-once"])
-def test_fetches(server, cache, how):
+@pytest.mark.parametrize("how", ["good", "moved", "chunked", "lengthless", "slow", "drop-once", "busy-once"])
+def test_fetch_returns_the_whole_file(server, cache, how):
     path = get(f"{server.url}/{how}")
     assert path == cache / NAME and path.read_bytes() == FILE
     assert left(cache) == [NAME, f"records/{NAME}.json"]
 
 
-@pytest.mark.parametrize("how", ["ranges", "pieces", "busy-once", "wrong-part", "not-satisfiable", "changing"])
-def test_recovers(server, cache, how):
-    assert get(f"{server.url}/{how}", transfer=Transfer(timeout=1, pause=0.01)).read_bytes() == FILE
-
-
-def test_second_time_nothing_is_fetched(server, cache):
+def test_fetch_downloads_once(server, cache):
     first = get(f"{server.url}/good")
     before = first.stat().st_mtime_ns
     assert get(f"{server.url}/good") == first and first.stat().st_mtime_ns == before
     assert len(server.requests) == 1
 
 
-def test_resumes_where_it_broke_off(server, cache):
-    get(f"{server.url}/ranges", transfer=Transfer(timeout=1, pause=0.01))
-    assert [asked for _, asked in server.requests] == [None, *(f"bytes={n << 20}-" for n in (1, 2, 3))]
-
-
-def test_a_bad_line_that_moves_on_is_not_given_up(server, cache):
-    """Two attempts are allowed, more are needed; each brings the file on."""
-    assert get(f"{server.url}/ranges", transfer=Transfer(timeout=1, pause=0.01, attempts=2)).read_bytes() == FILE
-    assert len(server.requests) == 4
-
-
-def test_starts_anew_when_the_server_cannot_continue(server, cache):
-    get(f"{server.url}/drop-once")
-    assert [asked for _, asked in server.requests] == [None, None]
-
-
-def test_does_not_mix_two_versions(server, cache):
-    get(f"{server.url}/changing")
-    assert server.requests[1] == ("changing", f"bytes={1 << 21}-")  # If-Range failed: the whole file came
-
-
-def test_progress_is_told(server, cache):
-    told = []
-    get(f"{server.url}/good", progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (len(FILE), len(FILE)) and told == sorted(told) and len(told) > 1
-
-
-def test_progress_bar(server, cache, capfd):
-    get(f"{server.url}/ranges", progress=True)
+def test_fetch_shows_a_progress_bar(server, cache, capfd):
+    get(f"{server.url}/good", progress=True)
     assert "face.pkl" in capfd.readouterr().err
 
 
-def test_pooch_says_nothing(server, cache, capfd):
+def test_fetch_silences_pooch(server, cache, capfd):
     get(f"{server.url}/good", sha256=None)
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
 
 
-def test_a_shared_cache_can_be_read_by_others(server, cache):
+def test_fetch_makes_files_that_others_can_read(server, cache):
     old = os.umask(0o022)
     try:
         mode = get(f"{server.url}/good").stat().st_mode
@@ -84,29 +50,29 @@ def test_a_shared_cache_can_be_read_by_others(server, cache):
     assert stat.S_IMODE(mode) == 0o644
 
 
-def test_user_cache_folder(server, cache):
+def test_fetch_uses_the_cache_of_the_user(server, cache):
     assert str(get(f"{server.url}/good")).startswith(os.environ["I2S_CACHE"])
     elsewhere = cache.parent / "elsewhere"
     assert get(f"{server.url}/good", cache=elsewhere) == elsewhere / NAME
 
 
-def test_mirror_of_the_entry_is_the_fallback(server, cache):
+def test_fetch_tries_mirrors_after_the_source(server, cache):
     mirrors = (f"{server.url}/truncated", f"{server.url}/moved")
     assert get(f"{server.url}/gone", mirrors=mirrors).read_bytes() == FILE
-    assert [name for name, _ in server.requests] == ["gone", "truncated", "truncated", "moved", "good"]
+    assert server.requests == ["gone", "truncated", "truncated", "moved", "good"]
 
 
-def test_wrong_file_of_one_place_is_not_the_end(server, cache):
+def test_fetch_tries_a_mirror_after_a_wrong_file(server, cache):
     assert get(f"{server.url}/other", mirrors=(f"{server.url}/good",)).read_bytes() == FILE
 
 
-def test_all_places_are_named(server, cache):
+def test_fetch_names_all_addresses_that_failed(server, cache):
     with pytest.raises(DownloadError, match=r"HTTP 404\).*; .*quota") as error:
         get(f"{server.url}/gone", mirrors=(f"{server.url}/quota", f"{servers.closed_port()}/x"))
     assert "is not reached" in one_sentence(error)
 
 
-def test_own_mirrors_come_first_and_are_served_caches(server, cache, tmp_path, monkeypatch):
+def test_fetch_tries_own_mirrors_first(server, cache, tmp_path, monkeypatch):
     """`python -m http.server` in one cache is a mirror for another."""
     from functools import partial
     from http.server import SimpleHTTPRequestHandler
@@ -127,14 +93,14 @@ def test_own_mirrors_come_first_and_are_served_caches(server, cache, tmp_path, m
 
 
 @pytest.mark.parametrize("mirror", ["ftp://host", "/mnt/stick", "host"])
-def test_mirror_that_is_no_address(server, cache, monkeypatch, mirror):
+def test_fetch_refuses_a_mirror_that_is_no_address(server, cache, monkeypatch, mirror):
     monkeypatch.setenv("I2S_MIRROR", mirror)
     with pytest.raises(SettingsError, match="I2S_MIRROR") as error:
         get(f"{server.url}/good")
     one_sentence(error)
 
 
-def test_checksum_is_recorded_on_first_use(server, cache):
+def test_fetch_records_the_first_checksum(server, cache):
     said = []
     path = get(f"{server.url}/good", sha256=None, say=said.append)
     assert len(said) == 1 and SHA256 in said[0] and "recorded" in said[0]
@@ -145,7 +111,7 @@ def test_checksum_is_recorded_on_first_use(server, cache):
     assert len(said) == 1
 
 
-def test_later_a_different_file_is_refused(server, cache):
+def test_fetch_refuses_a_file_that_differs_from_the_first(server, cache):
     path = get(f"{server.url}/other", sha256=None)
     path.unlink()
     record = cache / "records" / f"{NAME}.json"
@@ -157,19 +123,19 @@ def test_later_a_different_file_is_refused(server, cache):
 
 
 @pytest.mark.parametrize("record", [b"", b"[]", b"{}", b'{"sha256": "x"}', b"\xff", b"null"])
-def test_broken_record(server, cache, record):
+def test_fetch_replaces_a_broken_record(server, cache, record):
     path = get(f"{server.url}/good")
     (cache / "records" / f"{NAME}.json").write_bytes(record)
     assert get(f"{server.url}/gone") == path
 
 
-def test_cached_file_is_checked_when_it_has_changed(server, cache):
+def test_fetch_verifies_a_cached_file_that_has_changed(server, cache):
     path = get(f"{server.url}/good")
     path.write_bytes(OTHER)
     assert get(f"{server.url}/good").read_bytes() == FILE and len(server.requests) == 2
 
 
-def test_cached_file_is_not_computed_anew_when_it_has_not(server, cache, monkeypatch):
+def test_fetch_computes_no_checksum_of_an_unchanged_file(server, cache, monkeypatch):
     import pooch
 
     get(f"{server.url}/good")
@@ -177,17 +143,17 @@ def test_cached_file_is_not_computed_anew_when_it_has_not(server, cache, monkeyp
     get(f"{server.url}/good")
 
 
-def test_known_checksum_goes_before_the_recorded_one(server, cache):
+def test_fetch_prefers_a_known_checksum_to_a_recorded_one(server, cache):
     """The catalog has learnt the checksum, and the file of the first use was another one."""
     get(f"{server.url}/other", sha256=None)
     assert get(f"{server.url}/good").read_bytes() == FILE
 
 
-def test_checksum_in_capitals(server, cache):
+def test_fetch_takes_a_checksum_in_capitals(server, cache):
     assert get(f"{server.url}/good", sha256=SHA256.upper()).read_bytes() == FILE
 
 
-def test_by_hand(server, cache, monkeypatch):
+def test_fetch_takes_files_put_there_by_hand(server, cache, monkeypatch):
     """What the messages advise works, without a network, with and without a known checksum."""
     monkeypatch.setenv("I2S_OFFLINE", "1")
     for sha256 in (SHA256, None):
@@ -199,7 +165,7 @@ def test_by_hand(server, cache, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [servers.QUOTA, b"", servers.LOGIN, servers.POINTER])
-def test_by_hand_a_page_is_not_taken(server, cache, content):
+def test_fetch_refuses_pages_put_there_by_hand(server, cache, content):
     (cache / NAME).parent.mkdir(parents=True)
     (cache / NAME).write_bytes(content)
     with pytest.raises(DownloadError):
@@ -209,7 +175,7 @@ def test_by_hand_a_page_is_not_taken(server, cache, content):
 
 
 @pytest.mark.parametrize("value", ["1", "true", "YES"])
-def test_offline(server, cache, monkeypatch, value):
+def test_fetch_offline_downloads_nothing(server, cache, monkeypatch, value):
     monkeypatch.setenv("I2S_OFFLINE", value)
     with pytest.raises(DownloadError, match="is not in the cache and I2S_OFFLINE forbids") as error:
         get(f"{server.url}/good")
@@ -224,7 +190,7 @@ def test_offline(server, cache, monkeypatch, value):
         get(f"{server.url}/good")
 
 
-def test_licence_is_shown_once_per_cache(server, cache, tmp_path):
+def test_fetch_shows_a_licence_once_per_cache(server, cache, tmp_path):
     licence = Licence("CC BY-NC 4.0 (non-commercial)", "for non-commercial purposes only.", "https://licence.example")
     said = []
     for name in ("one.pkl", "two.pkl", "one.pkl"):
@@ -235,34 +201,34 @@ def test_licence_is_shown_once_per_cache(server, cache, tmp_path):
     assert len(said) == 2
 
 
-def test_licence_is_shown_before_the_download(server, cache):
+def test_fetch_shows_a_licence_before_the_download(server, cache):
     licence = Licence("L", "terms.", "https://licence.example")
     asked = []
     get(f"{server.url}/good", licence=licence, say=lambda message: asked.append(len(server.requests)))
     assert asked == [0]
 
 
-def test_drive():
-    assert direct("https://drive.google.com/uc?id=abc_-1") == (
+def test_google_drive_url():
+    assert google_drive_url("https://drive.google.com/uc?id=abc_-1") == (
         "https://drive.usercontent.google.com/download?id=abc_-1&export=download&confirm=t"
     )
     for url in ("https://host/uc?id=1", "https://drive.google.com/file/d/1/view"):
-        assert direct(url) == url
+        assert google_drive_url(url) == url
 
 
 @pytest.mark.parametrize(
     "start", [FILE, b"\xff\xd8\xff\xe0", b"PK\x03\x04", b"\x80\x04\x95", b'\x10\0\0\0\0\0\0\0{"a":', b"(dp0\nS'G'\n"]
 )
-def test_files_are_no_pages(start):
-    assert page_in_place_of_file(start) == "" == page_in_place_of_file(start, "application/octet-stream")
+def test_web_page_reason_of_files_is_empty(start):
+    assert web_page_reason(start) == ""
 
 
-def test_messages_go_to_standard_error(capsys):
+def test_tell_prints_to_standard_error(capsys):
     download.tell("hello")
     assert capsys.readouterr() == ("", "i2s: hello\n")
 
 
-def test_import_is_quick():
+def test_catalog_imports_neither_torch_nor_pooch():
     """Neither torch nor the network is touched before something is fetched."""
     code = "import i2s.weights.catalog, sys; sys.exit(any(n in sys.modules for n in ('torch', 'requests', 'pooch')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

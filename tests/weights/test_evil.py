@@ -83,6 +83,14 @@ def test_the_watch_sees_code_that_runs_and_memory_that_fills(worker, tmp_path):
     assert answer["outcome"] == "broken" and "MemoryError" in answer["message"]
 
 
+def test_worker_sees_nothing_when_the_first_file_is_refused(tmp_path):
+    """Python imports codecs when they are first used, which must not count as an event."""
+    worker = Worker(tmp_path, ["read"], [])
+    (tmp_path / "file.pkl").write_bytes(FILES["eval"][0])
+    assert worker.read(tmp_path / "file.pkl")["outcome"] == "refused"
+    worker.close()
+
+
 @pytest.mark.parametrize("case", FILES)
 def test_own_files_are_refused_by_name(worker, tmp_path, case):
     content, message = FILES[case]
@@ -90,7 +98,7 @@ def test_own_files_are_refused_by_name(worker, tmp_path, case):
     path.write_bytes(content)
     answer = worker.read(path)
     assert answer["outcome"] == "refused" and re.search(message, answer["message"])
-    assert answer["message"].startswith(f"{path} ")
+    assert answer["message"].startswith(f"{path} cannot be used: ") and answer["message"].endswith(".")
     assert worker.read(path, "inspect")["outcome"] == "refused"
     assert not Path(makers.MARKER).exists()
 

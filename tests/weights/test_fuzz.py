@@ -23,7 +23,7 @@ import pytest
 from makers import call, name, text
 
 pytest.importorskip("resource")  # limits need it; Windows has none
-from test_evil import Worker  # noqa: E402
+from test_evil import Worker
 
 CASES = int(os.environ.get("I2S_FUZZ_CASES", 300))
 NETWORKS = ["evil/good-micro.pkl", "evil/good-micro-tf.pkl", "dev/ros-32.pt", "dev/sg3r-32.pkl"]
@@ -134,19 +134,21 @@ class Base:
         return kind, makers.zip_file(self.members | {self.inner: inner})  # with the right checksum
 
 
-@pytest.fixture
-def bases(tmp_path, request) -> list[Base]:
-    found = []
-    for file_name, data in makers.good_files().items():
+@pytest.mark.timeout(7200)
+def test_changed_files(tmp_path):
+    files = makers.good_files()
+    for file_name, data in files.items():
         (tmp_path / file_name).write_bytes(data)
-        found.append(Base(tmp_path / file_name, network=False))
-    fixtures = Path(__file__).resolve().parents[3] / "shared/fixtures"
-    found += [Base(fixtures / file_name, network=True) for file_name in NETWORKS if fixtures.is_dir()]
-    return found
+    fuzz([Base(tmp_path / file_name, network=False) for file_name in files], tmp_path)
 
 
 @pytest.mark.timeout(7200)
-def test_changed_files(bases, tmp_path):
+def test_changed_networks(tmp_path, shared):
+    fuzz([Base(shared / "fixtures" / file_name, network=True) for file_name in NETWORKS], tmp_path)
+
+
+def fuzz(bases: list[Base], tmp_path: Path) -> None:
+    """Read `CASES` changed files in a process of their own, and check how each of them ends."""
     folder = tmp_path / "worker"
     folder.mkdir()
     path = tmp_path / "case.bin"
