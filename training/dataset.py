@@ -15,7 +15,7 @@ from i2s.errors import ImageError, one_line
 from i2s.images import dequantize
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError)  # a wrong checksum, a password
-BROKEN_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+BROKEN_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def load_faces(path: str | Path, resolution: int, least: int = 1) -> Tensor:
@@ -33,7 +33,7 @@ def load_faces(path: str | Path, resolution: int, least: int = 1) -> Tensor:
         ImageError: The zip or an image in it is unusable; names it.
     """
     if not zipfile.is_zipfile(path):
-        raise ImageError(f"{path} is not a zip of pictures: give the data set's zip with --faces.")
+        raise ImageError(f"{path} is not a zip of images: give the data set's zip with --faces.")
     try:
         opened = zipfile.ZipFile(path)
     except (OSError, *BROKEN_ZIP) as error:
@@ -41,20 +41,20 @@ def load_faces(path: str | Path, resolution: int, least: int = 1) -> Tensor:
     with opened as archive:
         names = sorted(n for n in archive.namelist() if n.lower().endswith((".jpg", ".jpeg", ".png")))
         if not names:
-            raise ImageError(f"{path} holds no JPEG or PNG pictures: give the data set's zip with --faces.")
+            raise ImageError(f"{path} holds no JPEG or PNG images: give the data set's zip with --faces.")
         if len(names) < least:
-            raise ImageError(f"{path} holds {len(names)} pictures, but at least {least} are needed: give more faces.")
+            raise ImageError(f"{path} holds {len(names)} images, but at least {least} are needed: give more faces.")
         faces = torch.empty(len(names), 3, resolution, resolution, dtype=torch.uint8)
         for k, name in enumerate(tqdm(names, desc="reading faces", leave=False, disable=None)):
             try:
-                picture = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
-            except (*BROKEN_ZIP, *BROKEN_PICTURE) as error:
+                image = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
+            except (*BROKEN_ZIP, *BROKEN_IMAGE) as error:
                 raise ImageError(f"{name} in {path} cannot be read ({error}): make the zip without it.") from error
-            if picture.width != picture.height:
-                size = f"{picture.width} x {picture.height} px"
+            if image.width != image.height:
+                size = f"{image.width} x {image.height} px"
                 raise ImageError(f"{name} in {path} is {size}, but faces are square: crop it, or leave it out.")
-            picture = picture.resize((resolution, resolution), Image.Resampling.LANCZOS)
-            faces[k] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+            image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+            faces[k] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     return faces
 
 

@@ -52,7 +52,7 @@ def test_codes_are_mixed_and_plain(teacher, tmp_path):
     assert 0.2 < float(mixed) < 0.8
 
 
-def test_a_run_goes_on_and_follows_a_teacher_that_has_learned(teacher, tmp_path):
+def test_run_goes_on_and_follows_a_teacher_that_was_trained_further(teacher, tmp_path):
     run = AdainDistillation(teacher, FakeFeatureNet(), None, tmp_path, batch=8, dtype=None)
     run.train(0.2, report=quiet)
     other = small_generator()
@@ -66,7 +66,7 @@ def test_a_run_goes_on_and_follows_a_teacher_that_has_learned(teacher, tmp_path)
     assert torch.allclose(again.g_ema.mapping(z), other.mapping(z), rtol=1e-4, atol=1e-5)
 
 
-def test_what_ships_is_a_stylegan1_that_loads(teacher, tmp_path):
+def test_exported_student_is_a_stylegan1_that_loads(teacher, tmp_path):
     run = AdainDistillation(teacher, FakeFeatureNet(), None, tmp_path, batch=8, dtype=None)
     run.train(0.1, report=quiet)
     file = save_generator(finalize(run.g_ema, samples=1000), tmp_path / "student.safetensors")
@@ -96,24 +96,24 @@ class FakeDiscriminator(torch.nn.Module):
         return [self.weight]
 
 
-def test_a_teacher_of_another_kind_is_refused(teacher):
+def test_teacher_of_another_kind_is_refused(teacher):
     with pytest.raises(SettingsError, match="The teacher is a stylegan1: give a StyleGAN2"):
         student_from_teacher(student_from_teacher(teacher))
 
 
-def test_a_run_of_other_networks_is_refused(teacher, tmp_path):
+def test_run_of_other_networks_is_refused(teacher, tmp_path):
     save_checkpoint(tmp_path, {"g.weight": torch.zeros(1)}, {"images": 32})
     with pytest.raises(WeightFileError, match="holds other networks than the StyleGAN1 of this run"):
         AdainDistillation(teacher, FakeFeatureNet(), None, tmp_path, batch=8, dtype=None)
 
 
 @pytest.mark.parametrize("rate", [0, -0.1, float("nan")])
-def test_a_rate_that_is_none_is_refused(teacher, tmp_path, rate):
+def test_rate_that_is_not_above_0_is_refused(teacher, tmp_path, rate):
     with pytest.raises(SettingsError, match="The learning rate is .*, but must be above 0"):
         AdainDistillation(teacher, FakeFeatureNet(), None, tmp_path, batch=8, rate=rate, dtype=None)
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(teacher, tmp_path, capsys):
+def test_impossible_folder_is_one_sentence(teacher, tmp_path, capsys):
     (tmp_path / "file").write_bytes(b"old")
     file = save_generator(teacher, tmp_path / "teacher.safetensors")
     arguments = ["--teacher", str(file), "--features", "none", "--run", str(tmp_path / "file"), "--minutes", "1"]

@@ -41,11 +41,11 @@ def images(count=4, size=32, seed=0):
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def test_every_scale_scores_a_grid_of_places(discriminator):
+def test_projected_discriminator_scores_a_grid_of_places_per_scale(discriminator):
     assert discriminator(images()).shape == (4, 3 * 25)
 
 
-def test_only_the_heads_learn(discriminator):
+def test_projected_discriminator_trains_only_its_heads(discriminator):
     discriminator.zero_grad()
     discriminator(images()).mean().backward()
     learned = {name for name, p in discriminator.named_parameters() if p.grad is not None}
@@ -55,14 +55,14 @@ def test_only_the_heads_learn(discriminator):
     }
 
 
-def test_every_head_sends_a_gradient_to_the_picture(discriminator):
+def test_projected_discriminator_has_a_gradient_from_every_head(discriminator):
     for scale in range(3):
-        picture = images().requires_grad_()
-        discriminator(picture)[:, 25 * scale : 25 * scale + 25].sum().backward()
-        assert float(picture.grad.abs().mean()) > 0
+        image = images().requires_grad_()
+        discriminator(image)[:, 25 * scale : 25 * scale + 25].sum().backward()
+        assert float(image.grad.abs().mean()) > 0
 
 
-def test_the_vgg_is_not_part_of_the_state(discriminator):
+def test_projected_discriminator_state_excludes_vgg(discriminator):
     assert not [name for name in discriminator.state_dict() if "vgg" in name]
 
 
@@ -72,7 +72,7 @@ def make(folder, vgg_file, **changes):
     return Trainer(config, random_faces(16, 32), FakeFeatureNet(), folder, vgg=VGG19(vgg_file) if vgg_file else None)
 
 
-def test_a_projected_run_trains_heads_and_generator_but_not_the_projections(tmp_path, vgg_file):
+def test_projected_run_trains_heads_and_generator_but_not_the_projections(tmp_path, vgg_file):
     run = make(tmp_path, vgg_file, **PLAIN, adversarial=0.012)
     before = {name: value.clone() for name, value in run.discriminator.state_dict().items()}
     first = [p.detach().clone() for p in run.generator.parameters()]

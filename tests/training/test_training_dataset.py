@@ -32,16 +32,16 @@ def zipped(path, files):
 
 def test_load_faces_orders_by_name_and_resizes(tmp_path):
     files = {"b/2.png": png((0, 255, 0)), "a/9.PNG": png((255, 0, 0), (32, 32)), "c.png": png(128, mode="L")}
-    faces = load_faces(zipped(tmp_path / "f.zip", files | {"notes.txt": b"no picture"}), 16)
+    faces = load_faces(zipped(tmp_path / "f.zip", files | {"notes.txt": b"no image"}), 16)
     assert faces.shape == (3, 3, 16, 16) and faces.dtype == torch.uint8
     assert faces[:, :, 5, 5].tolist() == [[255, 0, 0], [0, 255, 0], [128, 128, 128]]
 
 
 def test_load_faces_keeps_pixels_in_place(tmp_path):
-    picture = Image.new("RGB", (16, 16))
-    picture.putpixel((3, 5), (10, 20, 30))  # column 3, row 5
+    image = Image.new("RGB", (16, 16))
+    image.putpixel((3, 5), (10, 20, 30))  # column 3, row 5
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     face = load_faces(zipped(tmp_path / "f.zip", {"a.png": buffer.getvalue()}), 16)[0]
     assert face[:, 5, 3].tolist() == [10, 20, 30] and int(face.long().sum()) == 60
 
@@ -52,7 +52,7 @@ def test_load_faces_keeps_pixels_in_place(tmp_path):
         ({"a.txt": b"text"}, "holds no"),
         ({"a.png": b""}, "a.png"),
         ({"a.png": png((1, 2, 3))[:40]}, "a.png"),
-        ({"a.jpg": b"\xff\xd8 not a picture"}, "a.jpg"),
+        ({"a.jpg": b"\xff\xd8 not a image"}, "a.jpg"),
         ({"a.png": png((1, 2, 3), (8, 12))}, "8 x 12"),
     ],
 )
@@ -65,7 +65,7 @@ def test_load_faces_names_a_wrong_image(tmp_path, files, words):
 def test_load_faces_refuses_a_damaged_zip(tmp_path):
     path = zipped(tmp_path / "f.zip", {"a.png": png((1, 2, 3), (64, 64))})
     data = bytearray(path.read_bytes())
-    data[60] ^= 0xFF  # inside the picture: the checksum no longer fits
+    data[60] ^= 0xFF  # inside the image: the checksum no longer fits
     path.write_bytes(data)
     with pytest.raises(ImageError, match="a.png"):
         load_faces(path, 16)
@@ -81,7 +81,7 @@ def test_load_faces_refuses_a_damaged_zip(tmp_path):
 def test_load_faces_refuses_too_few(tmp_path):
     path = zipped(tmp_path / "f.zip", {"a.png": png((1, 2, 3)), "b.png": png((1, 2, 3))})
     assert len(load_faces(path, 16)) == 2
-    with pytest.raises(ImageError, match="f.zip holds 2 pictures, but at least 3 are needed"):
+    with pytest.raises(ImageError, match="f.zip holds 2 images, but at least 3 are needed"):
         load_faces(path, 16, least=3)
 
 

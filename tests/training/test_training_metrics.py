@@ -51,7 +51,7 @@ def test_frechet_distance_of_a_sample_to_itself_is_zero_even_with_fewer_samples_
     assert abs(metrics.frechet_distance(x, x)) < 1e-4
 
 
-def test_halves_of_a_sample_are_near_and_nearer_when_they_are_larger():
+def test_halves_distance_falls_with_the_size_of_the_sample():
     x = torch.randn(4000, 16, generator=rng())
     large, small = metrics.halves_distance(x), metrics.halves_distance(x[:200])
     assert 0 < large < 0.1 < small
@@ -65,27 +65,27 @@ def cloud(centre, count=200, seed=0):
     return torch.randn(count, 4, generator=rng(seed)) + torch.tensor(centre)
 
 
-def test_a_generator_that_knows_one_of_two_modes_has_precision_and_half_the_recall():
+def test_precision_recall_of_one_of_two_modes_is_high_and_half():
     left, right = [-50.0, 0, 0, 0], [50.0, 0, 0, 0]
     real = torch.cat([cloud(left), cloud(right, seed=1)])
     precision, recall = metrics.precision_recall(real, cloud(left, seed=2))
     assert precision > 0.8 and 0.3 < recall <= 0.5
 
 
-def test_a_generator_that_invents_a_mode_has_recall_and_half_the_precision():
+def test_precision_recall_of_an_invented_mode_is_half_and_high():
     left, right = [-50.0, 0, 0, 0], [50.0, 0, 0, 0]
     fake = torch.cat([cloud(left, seed=2), cloud(right, seed=1)])
     precision, recall = metrics.precision_recall(cloud(left), fake)
     assert 0.3 < precision <= 0.5 and recall > 0.8
 
 
-def test_the_ends_of_precision_and_recall():
+def test_precision_recall_of_equal_and_of_distant_samples():
     x = cloud([0.0, 0, 0, 0])
     assert metrics.precision_recall(x, x) == (1.0, 1.0)
     assert metrics.precision_recall(x, x + 1000) == (0.0, 0.0)
 
 
-def test_one_neighbour_decides_the_radius():
+def test_precision_recall_takes_the_radius_from_the_kth_neighbour():
     """On a line at 0, 1, 3, 7: with k = 1 the balls have radii 1, 1, 2, 4."""
     real = torch.tensor([[0.0], [1], [3], [7]])
     inside = torch.tensor([[-0.9], [4.9], [10.9], [2.9]])
@@ -107,7 +107,7 @@ def test_sample_images_are_what_a_file_would_hold():
     assert torch.equal(quantize(torch.tensor([-3.0, -1, 0.999, 7])), torch.tensor([0, 0, 255, 255]).byte())
 
 
-def test_blur_keeps_flat_pictures_and_spreads_a_point():
+def test_blurred_keeps_flat_images_and_spreads_a_point():
     flat = torch.full((1, 3, 16, 16), 99, dtype=torch.uint8)
     assert torch.equal(metrics.blurred(flat, 1.0), flat)
     point = torch.zeros(1, 3, 17, 17, dtype=torch.uint8)
@@ -178,7 +178,7 @@ def test_slerp_goes_along_the_circle():
 # --- neighbours -------------------------------------------------------------------------------------------------
 
 
-def test_the_nearest_face_of_a_copy_is_the_original_also_when_mirrored():
+def test_nearest_faces_finds_the_original_of_a_copy_also_mirrored():
     faces, net = random_faces(100), FakeFeatureNet()
     images = torch.stack([faces[70], faces[3].flip(2), faces[99].roll(1, dims=2)])
     distances, rows = metrics.nearest_faces(images, faces, net)
@@ -186,7 +186,7 @@ def test_the_nearest_face_of_a_copy_is_the_original_also_when_mirrored():
     assert distances[:2, 0].max() < 1e-3 < distances[2, 0] and (distances.diff(dim=1) >= 0).all()
 
 
-def test_distances_of_neighbours_are_feature_distances():
+def test_nearest_faces_gives_feature_distances():
     faces, net = random_faces(4), FakeFeatureNet()
     distances, rows = metrics.nearest_faces(faces[:1], faces[1:], net, k=3)
     for distance, row in zip(distances[0], rows[0]):
