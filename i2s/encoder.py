@@ -24,7 +24,7 @@ from i2s.generators import layers
 from i2s.generators.base import check_channels, check_resolution, check_size
 
 FORMAT, VERSION = "i2s-encoder", 1
-FILE = "encoder-64.safetensors"
+ENCODERS = {"faces-64": "encoder-64.safetensors", "faces-128": "encoder-128.safetensors"}  # of the shipped generators
 LARGE = "dense.weight"  # the one matrix that is stored in 8 bits,
 SCALE = ".scale"  # and the ending of the name of its scales
 
@@ -127,18 +127,21 @@ def save_encoder(
     return write_safetensors(path, tensors, FORMAT, VERSION, {**(metadata or {}), "config": json.dumps(config)})
 
 
-def load_encoder(path: str | Path | None = None, device: str | torch.device = "cpu") -> Encoder:
+def load_encoder(
+    path: str | Path | None = None, device: str | torch.device = "cpu", generator: str = "faces-64"
+) -> Encoder:
     """Load an encoder, frozen, in float32.
 
     Args:
-        path: A file of `save_encoder`; None is the shipped encoder.
+        path: A file of `save_encoder`; None is the shipped encoder of `generator`.
         device: Where to.
+        generator: The name of a shipped generator, one of `ENCODERS`.
 
     Raises:
         WeightFileError: The file is missing, broken, or holds no encoder.
         DeviceError: There is no such device.
     """
-    path = Path(path) if path is not None else data_dir() / FILE
+    path = Path(path) if path is not None else data_dir() / ENCODERS[generator]
     tensors, metadata = read_safetensors(
         path, FORMAT, VERSION, WeightFileError, kind="an encoder", advice="install i2s again, or name another file"
     )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from i2s.embedding.objective import Objective
-from i2s.encoder import Encoder, load_encoder
+from i2s.encoder import ENCODERS, Encoder, load_encoder
 from i2s.errors import LatentError, SettingsError
 from i2s.generators.base import Generator
 from i2s.images import resize
@@ -119,18 +119,18 @@ def encoder(generator: Generator, settings: InitSettings, objective: Objective |
     objective = _needed(objective, settings)
     if settings.space == "z":
         raise SettingsError("The encoder names a code of W, not of Z: use space='w' or 'w+', or another init.")
-    network = load_encoder(device=generator.device)
-    if not _belongs(network, generator):
+    network = _encoder_of(generator)
+    if network is None:
         raise SettingsError(
-            f"The encoder belongs to the generator {network.generator!r} and knows nothing of "
+            f"There are encoders for {' and '.join(ENCODERS)}, but none knows the generator "
             f"{generator.name or 'unnamed'!r}: use another init, such as 'mean'."
         )
     return _encoded(network, objective)
 
 
 def auto(generator: Generator, settings: InitSettings, objective: Objective | None) -> Tensor:
-    """The encoder's code if the shipped encoder was trained with this generator, else the mean."""
-    if settings.space != "z" and _belongs(network := load_encoder(device=generator.device), generator):
+    """The encoder's code if a shipped encoder was trained with this generator, else the mean."""
+    if settings.space != "z" and (network := _encoder_of(generator)) is not None:
         return _encoded(network, _needed(objective, settings))
     return mean(generator, settings, objective)
 
@@ -151,9 +151,12 @@ def _needed(objective: Objective | None, settings: InitSettings) -> Objective:
     return objective
 
 
-def _belongs(network: Encoder, generator: Generator) -> bool:
-    """True if the encoder was trained with this generator."""
-    return network.generator == generator.name and network.w_dim == generator.w_dim
+def _encoder_of(generator: Generator) -> Encoder | None:
+    """Load the shipped encoder that was trained with this generator, if there is one."""
+    if generator.name not in ENCODERS:
+        return None
+    network = load_encoder(device=generator.device, generator=generator.name)
+    return network if network.w_dim == generator.w_dim else None
 
 
 @torch.no_grad()

@@ -78,6 +78,7 @@ _NGC = "https://api.ngc.nvidia.com/v2/models/nvidia/research"
 _HUB = "https://huggingface.co"
 
 _ENTRIES = (
+    Entry("faces-128", "StyleGAN2", 128, OWN, "faces-128.safetensors"),
     Entry("faces-64", "StyleGAN2", 64, OWN, "faces-64.safetensors"),
     Entry("faces-64-adain", "StyleGAN1", 64, OWN, "faces-64-adain.safetensors"),
     Entry(

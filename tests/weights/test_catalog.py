@@ -14,7 +14,7 @@ from i2s.weights import catalog
 from i2s.weights.catalog import Entry, entries, entry, find, table
 from i2s.weights.fetch import megabytes
 
-NAMES = ["faces-64", "faces-64-adain", "ffhq-1024", "ffhq-512", "ffhq-256", "ffhq-1024-configf"]
+NAMES = ["faces-128", "faces-64", "faces-64-adain", "ffhq-1024", "ffhq-512", "ffhq-256", "ffhq-1024-configf"]
 NAMES += ["ffhq-1024-rosinality", "ffhq-1024-stylegan1", "ffhq-1024-stylegan3", "ffhq-1024-stylegan3-r"]
 NAMES += ["metfaces", "afhqcat", "afhqdog", "afhqwild"]
 every_entry = pytest.mark.parametrize("one", entries(), ids=lambda one: one.name)
@@ -88,7 +88,7 @@ def test_load_generator_finds_names(monkeypatch, tmp_path):
         resolve("faces64")
 
 
-@pytest.mark.parametrize("name", ["faces-64", "faces-64-adain"])
+@pytest.mark.parametrize("name", ["faces-128", "faces-64", "faces-64-adain"])
 def test_shipped(name):
     one = entry(name)
     assert one.path == data_dir() / f"{name}.safetensors" and one.state == "shipped"
