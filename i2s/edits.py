@@ -11,6 +11,8 @@ for `generator.synthesis` (add [None] to a single one).
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -38,6 +40,30 @@ def morph(w1: Tensor, w2: Tensor, lam: Lambda) -> Tensor:
     """
     w1, w2 = _codes(w1=w1, w2=w2)
     return _frames(lambda lam: lam * w1 + (1 - lam) * w2, lam, like=w1)
+
+
+def morph_through(codes: Tensor | Sequence[Tensor], frames: int) -> Tensor:
+    """Blend from each code to the next: the codes of a video through all of them.
+
+    Args:
+        codes: At least two, [N, num_ws, w_dim], or a list of [num_ws, w_dim].
+        frames: From each code to the next, both included; at least 2.
+
+    Returns:
+        [(N - 1) (frames - 1) + 1, num_ws, w_dim]; each given code is there once.
+
+    Raises:
+        LatentError: The codes are no finite floats, do not go together, or are fewer than two.
+        SettingsError: `frames` is no whole number of at least 2.
+    """
+    if not isinstance(frames, Integral) or isinstance(frames, bool) or frames < 2:
+        raise SettingsError(f"frames is {frames!r}, but must be a whole number of at least 2.")
+    codes = list(codes)
+    if len(codes) < 2:
+        raise LatentError("A morph needs at least two codes: give another one.")
+    lam = torch.linspace(1, 0, int(frames))
+    passages = [morph(first, second, lam) for first, second in pairwise(codes)]
+    return torch.cat([passages[0], *(passage[1:] for passage in passages[1:])])
 
 
 def transfer_expression(w1: Tensor, w2: Tensor, w3: Tensor, lam: Lambda = 1.0) -> Tensor:
@@ -169,4 +195,4 @@ def _codes(**codes: Tensor) -> list[Tensor]:
 
 
 def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)

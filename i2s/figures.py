@@ -4,15 +4,16 @@ import io
 import struct
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from i2s.errors import ImageError, OutputError, SettingsError
-from i2s.files import write_atomically
+from i2s.errors import I2SError, ImageError, OutputError, SettingsError, one_line
+from i2s.files import check_replaceable, local_path, write_atomically
 from i2s.images import as_list, to_pil, to_uint8
 
 PAPER, INK = "#FFFFFF", "#1A1A1A"
@@ -164,7 +165,7 @@ def _printable(line: str) -> str:
 
 
 def write_video(
-    frames: Tensor | np.ndarray | Sequence,
+    frames: Tensor | np.ndarray | Iterable,
     path: str | Path,
     fps: float = 12,
     *,
@@ -174,8 +175,8 @@ def write_video(
     """Write frames as a video.
 
     Args:
-        frames: A tensor [N, 3, H, W] in [-1, 1], a uint8 array [N, H, W, 3], or a list of images of one size (tensors
-            [3, H, W] or [1, 3, H, W], PIL images, arrays).
+        frames: A tensor [N, 3, H, W] in [-1, 1], a uint8 array [N, H, W, 3], or images of one size (tensors [3, H, W]
+            or [1, 3, H, W], PIL images, arrays) from a list or a generator, of which one at a time is in memory.
         path: The ending, .gif or .mp4, chooses the format. The file is complete before it takes the place of an
             older one. In an MP4 sides are even: an odd one repeats its last line.
         fps: Frames per second, 0.1 to 120; in a GIF at most 50, rounded to hundredths of a second a frame.
@@ -190,54 +191,97 @@ def write_video(
         SettingsError: No such video has this `fps`.
         OutputError: The file cannot be written.
     """
-    path = Path(path)
+    path = check_video(path, fps)
+    pixels = _there_and_back(_pixels(frames)) if boomerang else _pixels(frames)
+    data = _gif(pixels, fps, loop, path) if path.suffix.lower() == ".gif" else _mp4(pixels, fps, path)
+    return write_atomically(path, data)
+
+
+def check_video(path: str | Path, fps: float = 12) -> Path:
+    """Check that a video of this name and speed can be written, before its frames are made.
+
+    Returns:
+        The file's path, `~` being the home folder.
+
+    Raises:
+        SettingsError: No such video has this `fps`.
+        OutputError: The name cannot be that of a video.
+    """
+    path = local_path(path)
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise OutputError(f"{path} has none of the endings {', '.join(ENDINGS)}: choose one of them.")
     if not isinstance(fps, (int, float, np.number)) or not 0.1 <= fps <= MAX_FPS[ending]:
         raise SettingsError(f"fps is {fps}, but a {ending} takes 0.1 to {MAX_FPS[ending]}.")
-    pixels = _pixels(frames)  # [N, H, W, 3]
-    if boomerang:
-        pixels = np.concatenate([pixels, pixels[-2:0:-1]])
-    data = _gif(pixels, fps, loop, path) if ending == ".gif" else _mp4(pixels, fps, path)
-    return write_atomically(path, data)
+    if ending == ".mp4":
+        try:
+            import imageio_ffmpeg  # noqa: F401
+        except ImportError as error:
+            raise OutputError(f"{path} needs imageio-ffmpeg: install it, or write a .gif.") from error
+    check_replaceable(path)
+    return path
 
 
-def _pixels(frames: Tensor | np.ndarray | Sequence) -> np.ndarray:
-    """Convert frames to uint8 [N, H, W, 3]; ImageError for what are none."""
+def _there_and_back(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Iterate over the frames, uint8 [H, W, 3], and then back; meanwhile they lie in a file, as they may be many."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            for frame in frames:
+                file.write(np.ascontiguousarray(frame))
+                yield frame
+            for k in range(file.tell() // frame.nbytes - 2, 0, -1):
+                file.seek(k * frame.nbytes)
+                yield np.frombuffer(file.read(frame.nbytes), np.uint8).reshape(frame.shape)
+    except I2SError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"The frames could not be kept ({one_line(error)}): free some space in the folder of temporary files."
+        ) from error
+
+
+def _pixels(frames: Tensor | np.ndarray | Iterable) -> Iterator[np.ndarray]:
+    """Convert frames to uint8 [H, W, 3], one after the other; ImageError for what are none."""
     if isinstance(frames, Tensor):
-        return to_uint8(frames)
+        if frames.ndim == 4 and len(frames):
+            return (to_uint8(frame)[0] for frame in frames)
+        return iter(to_uint8(frames))
     if isinstance(frames, np.ndarray):
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
             raise ImageError(
                 f"The frames are {frames.dtype} of shape {list(frames.shape)}: give uint8 [N, H, W, 3], "
                 "or a tensor [N, 3, H, W] in [-1, 1]."
             )
-        return frames
-    pictures = [np.asarray(to_pil(frame)) for frame in as_list(frames)]  # each [H, W, 3]
-    if not pictures:
+        return iter(frames)
+    return _equal_sizes(frames if isinstance(frames, Iterator) else as_list(frames))
+
+
+def _equal_sizes(frames: Iterable) -> Iterator[np.ndarray]:
+    shape = None
+    for frame in frames:
+        pixels = np.asarray(to_pil(frame))  # [H, W, 3]
+        if shape is not None and pixels.shape != shape:
+            sizes = ", ".join(sorted(f"{width} x {height}" for height, width, _ in (shape, pixels.shape)))
+            raise ImageError(f"The frames differ in size ({sizes}): give frames of one size.")
+        shape = pixels.shape
+        yield pixels
+    if shape is None:
         raise ImageError("A video of no frames: give at least one.")
-    if len({picture.shape for picture in pictures}) > 1:
-        sizes = ", ".join(sorted({f"{p.shape[1]} x {p.shape[0]}" for p in pictures}))
-        raise ImageError(f"The frames differ in size ({sizes}): give frames of one size.")
-    return np.stack(pictures)
 
 
-def _gif(pixels: np.ndarray, fps: float, loop: bool, path: Path) -> bytes:
+def _gif(pixels: Iterator[np.ndarray], fps: float, loop: bool, path: Path) -> bytes:
     """Encode as GIF: each frame with its own palette of 256 colours, dithered.
 
     Maximum coverage and k-means keep small patches of a strong colour; the usual median cut turns lips grey.
     """
-    frames = []
-    for frame in map(Image.fromarray, pixels):
-        small = frame.resize([min(side, PALETTE_SIDE) for side in frame.size], Image.Resampling.NEAREST)
-        palette = small.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
-        frames.append(frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
+    frames = map(_with_palette, pixels)
     buffer = io.BytesIO()
     again = {"loop": 0} if loop else {}
     delay = 10 * round(100 / fps)  # ms, of which a GIF counts tens
     try:
-        frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=delay, **again)
+        next(frames).save(buffer, "GIF", save_all=True, append_images=frames, duration=delay, **again)
+    except I2SError:
+        raise
     except (OverflowError, ValueError, struct.error) as error:  # equal frames become one, which stands for all of them
         raise OutputError(
             f"{path} cannot be a GIF, whose sides are of at most 65535 px and whose pictures stand for at most 655 s: "
@@ -246,35 +290,45 @@ def _gif(pixels: np.ndarray, fps: float, loop: bool, path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _mp4(pixels: np.ndarray, fps: float, path: Path) -> bytes:
-    """Encode as H.264 in the colours of BT.709, tagged as such, as players and browsers expect."""
-    try:
-        import imageio.v3 as imageio
-        import imageio_ffmpeg
-    except ImportError as error:
-        raise OutputError(f"{path} needs imageio-ffmpeg: install it, or write a .gif.") from error
+def _with_palette(pixels: np.ndarray) -> Image.Image:
+    """Convert a frame to 256 colours of its own."""
+    frame = Image.fromarray(pixels)
+    small = frame.resize([min(side, PALETTE_SIDE) for side in frame.size], Image.Resampling.NEAREST)
+    palette = small.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
+    return frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
-    odd = (0, 0), (0, pixels.shape[1] % 2), (0, pixels.shape[2] % 2), (0, 0)  # 4:2:0 needs even sides
-    pixels = np.pad(pixels, odd, mode="edge") if np.any(odd) else pixels
+
+def _mp4(pixels: Iterator[np.ndarray], fps: float, path: Path) -> bytes:
+    """Encode as H.264 in the colours of BT.709, tagged as such, as players and browsers expect."""
+    import imageio.v2 as imageio
+    import imageio_ffmpeg
+
+    first = next(pixels)  # before the encoder starts: it raises what is wrong with the frames
+    count = 0  # of frames
     colours = "scale=out_color_matrix=bt709:out_range=tv"
     tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
     cause = None
     try:
         with tempfile.TemporaryDirectory() as folder:
             video = Path(folder) / "video.mp4"
-            imageio.imwrite(
+            with imageio.get_writer(
                 video,
-                pixels,
-                plugin="FFMPEG",
+                format="FFMPEG",
                 fps=fps,
                 codec="libx264",
                 pixelformat="yuv420p",
                 macro_block_size=1,  # else imageio scales the frames to multiples of 16
                 ffmpeg_log_level="quiet",
                 output_params=["-crf", "16", "-vf", f"{colours},{tags}", "-movflags", "+faststart"],
-            )
-            if imageio_ffmpeg.count_frames_and_secs(video)[0] == len(pixels):
+            ) as writer:
+                for frame in chain([first], pixels):
+                    count += 1
+                    odd = (0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)  # 4:2:0 needs even sides
+                    writer.append_data(np.pad(frame, odd, mode="edge"))
+            if imageio_ffmpeg.count_frames_and_secs(video)[0] == count:
                 return video.read_bytes()
+    except I2SError:
+        raise
     except (OSError, RuntimeError) as error:
         cause = error
     # ffmpeg's own failures, such as a full disk, are silent: the count tells

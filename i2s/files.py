@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import re
+import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,13 @@ from i2s.errors import I2SError, OutputError, one_line
 
 if TYPE_CHECKING:  # torch takes seconds to import, which folders and plain files do not need
     from torch import Tensor
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # of the web; one letter alone is a drive of Windows
+# Endings that say something else than safetensors
+FOREIGN_ENDINGS = (
+    *(".npz", ".npy", ".pt", ".pth", ".pkl", ".pickle", ".json", ".zip"),
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".mp4"),
+)
 
 
 def data_dir() -> Path:
@@ -30,12 +39,89 @@ def data_dir() -> Path:
 
 def cache_dir() -> Path:
     """Folder of downloaded files: `$I2S_CACHE`, or the user's cache folder of this system."""
-    return Path(os.environ.get("I2S_CACHE") or user_cache_dir("i2s"))
+    return local_path(os.environ.get("I2S_CACHE") or user_cache_dir("i2s"))
 
 
 def offline() -> bool:
     """True if `$I2S_OFFLINE` forbids downloads."""
     return os.environ.get("I2S_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+
+
+def local_path(
+    path: str | Path,
+    error: type[I2SError] = OutputError,
+    advice: str = "give the path of a file on this computer",
+) -> Path:
+    """Return the path with `~` as the home folder.
+
+    Args:
+        path: The path.
+        error: The class that is raised.
+        advice: What the user should do with a web address, without the full stop.
+
+    Raises:
+        error: It is a web address, which `Path` would take for a folder; or `~` of a user who is not here.
+    """
+    if ADDRESS.match(str(path)):
+        raise error(f"{path} is a web address: {advice}.")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as cause:
+        raise error(f"{path} cannot be found ({one_line(cause).rstrip('.')}): give the whole path.") from cause
+
+
+def check_folder(folder: str | Path) -> Path:
+    """Create a folder if need be, and check that files can be written in it; the trial has a name of its own.
+
+    Raises:
+        OutputError: They cannot.
+    """
+    folder = local_path(folder)
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise OutputError(f"{folder} is a file, but should be a folder: choose another one.")
+    write_atomically(folder / _temporary_name(), b"").unlink(missing_ok=True)
+    return folder
+
+
+def check_replaceable(path: str | Path, format: str | None = None) -> None:
+    """Check that a file of this name can be written, and would replace nothing but its like.
+
+    Args:
+        path: The file.
+        format: Of safetensors, its format, which a file of this name must have; None for other kinds of files.
+
+    Raises:
+        OutputError: It is a folder, has a name that no file can have, or holds something else.
+    """
+    path = local_path(path)
+    try:
+        size = path.stat().st_size if path.is_file() else 0
+        folder = path.is_dir()
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be written ({one_line(error)}): choose another name.") from error
+    if folder:
+        raise OutputError(f"{path} is a folder: give the name of a file.")
+    if format is None:
+        return
+    if path.suffix.lower() in FOREIGN_ENDINGS:
+        raise OutputError(f"{path} would be a safetensors file: give it the ending .safetensors.")
+    if size and _format_of(path) != format:
+        raise OutputError(f"{path} exists and holds something else ({format} is to be written): choose another name.")
+
+
+def _format_of(path: Path) -> str | None:
+    """Return the format of a safetensors file of this package, or None."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return (file.metadata() or {}).get("format")
+    except (SafetensorError, OSError, ValueError):
+        return None
+
+
+def _temporary_name() -> str:
+    return f".i2s-{secrets.token_hex(8)}"
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:
@@ -44,7 +130,7 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
     Raises:
         OutputError: Disk full, no permission, a folder of that name; what stood there before is untouched.
     """
-    path = Path(path)
+    path = local_path(path)
     temporary = None
     try:
         if path.exists() and not path.is_file() and not path.is_dir():  # a device cannot be replaced
@@ -52,14 +138,13 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
             return path
         place = path.resolve()  # a link stays a link
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=".i2s-")
+        temporary = place.parent / _temporary_name()
+        # With the usual permissions; tempfile has others, and asking for the umask sets it, in all threads
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, place)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise OutputError(
@@ -67,7 +152,8 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
         ) from error
     finally:  # also when it is interrupted
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            with suppress(OSError):  # of a folder that is none, for one
+                temporary.unlink(missing_ok=True)
     return path
 
 
@@ -77,11 +163,12 @@ def ensure_dir(path: str | Path, what: str = "the folder of results") -> Path:
     Raises:
         OutputError: It cannot be created.
     """
+    path = local_path(path)
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise OutputError(f"{path} cannot be {what} ({one_line(error)}): choose another one.") from error
-    return Path(path)
+    return path
 
 
 def write_safetensors(
@@ -94,9 +181,12 @@ def write_safetensors(
     """Write tensors with `format`, `version` and further metadata; complete, or not at all.
 
     Raises:
-        OutputError: The file cannot be written; what stood there before is untouched.
+        OutputError: The file cannot be written, its ending says another kind of file, or another kind of file stands
+            there; what stood there before is untouched.
     """
     from safetensors.torch import save
+
+    check_replaceable(path, format)
 
     # safetensors takes no two tensors that share memory
     copies = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
@@ -130,6 +220,7 @@ def read_safetensors(
     """
     from safetensors import SafetensorError, safe_open
 
+    path = local_path(path, error)
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = {"version": "1"} | (file.metadata() or {})

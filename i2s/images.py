@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from i2s.errors import ImageError, OutputError, SettingsError, one_line
@@ -53,13 +53,15 @@ _NO_BATCH = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)
 _ONE_IMAGE = (*_NO_BATCH, np.ndarray, Tensor)
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")  # JPEG ... BMP
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_RAW_BEGINNINGS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")  # of no other format
 _PROFILES = {"RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY"}  # mode -> the ICC profiles that fit it
 
 
 # ---- photos ----------------------------------------------------------------------------------------------------------
 
 
-def read_image(source, size: int | None = None, min_side: int = MIN_SIDE) -> Image.Image:
+def read_image(source, size: int | None = None, min_side: int = MIN_SIDE, background: str = "white") -> Image.Image:
     """Read one photo as an upright 8-bit RGB image in sRGB.
 
     Args:
@@ -69,6 +71,7 @@ def read_image(source, size: int | None = None, min_side: int = MIN_SIDE) -> Ima
         size: The central square is resized to size x size px; None keeps the whole image as large as it is.
         min_side: The fewest px that a side may have. The most are 50 megapixels (30 of WebP and AVIF, 40 of CMYK),
             which keeps the memory below some 500 MB.
+        background: Colour that shows where the image is transparent.
 
     Returns:
         A PIL image of mode RGB, without metadata.
@@ -89,7 +92,7 @@ def read_image(source, size: int | None = None, min_side: int = MIN_SIDE) -> Ima
         image = _upright(image)
         image = _eight_bits(image, name)
         image = _srgb(image)
-        image = _on_white(image)
+        image = _on_background(image, background)
     except ImageError:
         raise
     except (ValueError, OSError, MemoryError) as error:
@@ -118,10 +121,15 @@ def load_photos(photos, resolution: int) -> Tensor:
         ImageError: A photo cannot be read; the message names its file and says why.
     """
     check_sides(resolution, resolution)
+    return torch.cat([_load_one(item, resolution) for item in photo_list(photos)])
+
+
+def photo_list(photos) -> list:
+    """Return one photo, or several in any iterable, as a list; ImageError if there is none."""
     items = [photos] if isinstance(photos, _ONE_IMAGE) or hasattr(photos, "read") else as_list(photos)
     if not items:
         raise ImageError("There is no photo: give at least one.")
-    return torch.cat([_load_one(item, resolution) for item in items])
+    return items
 
 
 def _load_one(item, resolution: int) -> Tensor:
@@ -139,25 +147,76 @@ def _load_one(item, resolution: int) -> Tensor:
     return resize(images[..., top : top + side, left : left + side], resolution)
 
 
-def load_mask(mask, resolution: int) -> Tensor:
+def load_mask(mask, resolution: int, photos=()) -> Tensor:
     """Load a mask.
 
     Args:
-        mask: A tensor [N|1, 1, R, R] in 0..1, or an image as for `read_image` (white is 1), cropped as photos are.
+        mask: A tensor [N|1, 1, R, R] in 0..1, or an image as for `read_image` (white is 1, black and transparent are
+            0), cropped as photos are.
         resolution: Px of a side.
+        photos: What it is for, as for `load_photos`: an image must have their proportions, so that its places are
+            theirs. Tensors that have the resolution already may come from anywhere, and are not compared.
 
     Returns:
         [N|1, 1, R, R] in 0..1.
 
     Raises:
-        ImageError: The image cannot be read.
+        ImageError: The image cannot be read, is coloured, holds labels, or has other proportions than a photo.
         SettingsError: The tensor is no mask, or hides everything.
     """
     if not isinstance(mask, Tensor):
-        grey = to_tensor(centre_crop(read_image(mask))).mean(dim=1, keepdim=True)  # [1, 1, H, H]
+        image = read_image(mask, background="black")
+        _check_greys(image)
+        for photo in photo_list(photos) if isinstance(photos, _ONE_IMAGE) or photos else []:
+            _check_proportions(image.size, _size_of(photo, resolution))
+        grey = to_tensor(centre_crop(image)).mean(dim=1, keepdim=True)  # [1, 1, H, H]
         # by area: another filter would overshoot beside each edge
         mask = F.interpolate((grey + 1) / 2, (resolution, resolution), mode="area")
     return check_mask(mask)
+
+
+def _check_greys(mask: Image.Image) -> None:
+    """ImageError for an image whose values are hardly meant as 'counts' and 'does not'."""
+    pixels = np.asarray(mask).astype(np.int16)  # [H, W, 3]
+    if np.ptp(pixels, axis=2).max() > 64:
+        raise ImageError("The mask has colours: save it in grey, white where pixels count and black elsewhere.")
+    if 0 < pixels.max() < 128:
+        raise ImageError(
+            f"The brightest place of the mask is {pixels.max()} of 255, as in an image of labels: "
+            "save it white (255) where pixels count and black (0) elsewhere."
+        )
+
+
+def _check_proportions(mask: tuple[int, int], photo: tuple[int, int] | None) -> None:
+    """ImageError unless both (width, height) are alike but for rounding to whole px."""
+    if photo is None:
+        return
+    width, height = mask
+    rounding = max(mask) / min(*mask, *photo)  # px, of half a px on the shortest side
+    if abs(width - photo[0] * height / photo[1]) > 1 + rounding and abs(height - photo[1] * width / photo[0]) > (
+        1 + rounding
+    ):
+        raise ImageError(
+            f"The mask is {width} x {height} px, but the photo {photo[0]} x {photo[1]}: "
+            "make it from the photo, with its proportions."
+        )
+
+
+def _size_of(photo, resolution: int) -> tuple[int, int] | None:
+    """Return the (width, height) of an upright photo from its header; None if that does not say it."""
+    if isinstance(photo, Tensor | np.ndarray):
+        shape = tuple(photo.shape[-2:] if isinstance(photo, Tensor) else photo.shape[:2])
+        return None if isinstance(photo, Tensor) and shape == (resolution, resolution) else shape[::-1]
+    try:
+        if hasattr(photo, "read") and not isinstance(photo, Image.Image):
+            photo = io.BytesIO(_read_all(photo))
+        elif isinstance(photo, bytes | bytearray | memoryview):
+            photo = io.BytesIO(photo)
+        image = photo if isinstance(photo, Image.Image) else Image.open(Path(photo).expanduser())
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return image.size[::-1] if turned else image.size
+    except Exception:  # `load_photos` says what is wrong with it
+        return None
 
 
 def check_mask(mask: Tensor) -> Tensor:
@@ -314,7 +373,7 @@ def write_image(image, path: str | Path) -> Path:
         ImageError: This is no image.
         OutputError: The file cannot be written.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     if not path.name:
         raise OutputError(f"{str(path)!r} is no name for a file: give one, such as face.png.")
     path = path if path.suffix else path.with_name(f"{path.name}.png")
@@ -422,6 +481,8 @@ def _open_file(file, name: str) -> Image.Image:
     heic = head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
     if heic and not _can_read_heic():
         raise ImageError(f"{name} is a HEIC photo: install pillow-heif to read it, or save it as JPEG.")
+    if _is_raw(file, head):
+        raise ImageError(f"{name} is a camera's raw file, of which only the thumbnail could be read: save it as JPEG.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked below, and of odd metadata
@@ -437,6 +498,8 @@ def _open_file(file, name: str) -> Image.Image:
 
 def _decode(image: Image.Image, name: str) -> Image.Image:
     """Decode the pixels, once their size is known to fit the memory."""
+    if _shows_raw(getattr(image, "tag_v2", {})):
+        raise ImageError(f"{name} is a camera's raw file, of which only the thumbnail could be read: save it as JPEG.")
     _check_size(*image.size, name, BYTES_PER_PIXEL.get(image.format, 12 if image.mode == "CMYK" else 10))
     tile = [getattr(image, "tag_v2", {}).get(tag) for tag in (322, 323)]
     if all(isinstance(side, int) for side in tile):  # a tile of a TIFF can be larger than the picture
@@ -455,6 +518,33 @@ def _check_size(width: int, height: int, name: str, bytes_per_pixel: int = 10) -
     if width * height * bytes_per_pixel > MEMORY:
         limit = int((MEMORY / bytes_per_pixel) ** 0.5) // 100 * 100
         raise ImageError(f"{name} is {width} x {height} px: make it smaller, at most {limit} x {limit}.")
+
+
+def _is_raw(file, head: bytes) -> bool:
+    """True for the raw file of a camera; the file is left at its beginning."""
+    if head.startswith(_RAW_BEGINNINGS) or head[4:12] == b"ftypcrx " or (head[:4] in _TIFF and head[8:10] == b"CR"):
+        return True
+    if head[:4] not in _TIFF:
+        return False
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(16 if head[2:3] == b"+" or head[3:4] == b"+" else 8))
+        file.seek(tags.next)
+        tags.load(file)
+        return _shows_raw(tags)
+    except Exception:  # a broken directory; the reader says so
+        return False
+    finally:
+        file.seek(0)
+
+
+def _shows_raw(tags) -> bool:
+    """True if the first directory of a TIFF is of sensor data, or of a thumbnail with the photo elsewhere in the file.
+
+    Tags are 254 NewSubfileType (bit 0: reduced), 262 PhotometricInterpretation, 330 SubIFDs, 50706 DNGVersion.
+    """
+    if 50706 in tags or tags.get(262) in (32803, 34892):  # CFA, LinearRaw
+        return True
+    return bool(tags.get(254, 0) & 1) and (330 in tags or bool(getattr(tags, "next", 0)))
 
 
 def _can_read_heic() -> bool:
@@ -575,10 +665,10 @@ def _profile(image: Image.Image):
         return None
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    """Composite RGBA on white."""
+def _on_background(image: Image.Image, colour: str) -> Image.Image:
+    """Composite RGBA on a colour."""
     if image.mode != "RGBA":
         return image
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white
+    behind = Image.new("RGB", image.size, colour)
+    behind.paste(image, mask=image.getchannel("A"))
+    return behind

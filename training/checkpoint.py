@@ -11,6 +11,7 @@ from i2s.files import read_safetensors, write_safetensors
 
 FILE = "checkpoint.safetensors"
 FORMAT, VERSION = "i2s-training-checkpoint", 1
+DISCRIMINATOR = "i2s-discriminator"
 
 
 def save_checkpoint(folder: str | Path, tensors: dict[str, Tensor], state: dict) -> Path:
@@ -47,6 +48,28 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict] | None
     if not isinstance(state, dict):
         raise WeightFileError(f"{path} is damaged: {advice}.")
     return tensors, state
+
+
+def save_discriminator(tensors: dict[str, Tensor], path: str | Path) -> Path:
+    """Write a discriminator's state in half precision, from which another run can start.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    return write_safetensors(path, half, DISCRIMINATOR, 1)
+
+
+def load_discriminator(path: str | Path) -> dict[str, Tensor]:
+    """Return the state that `save_discriminator` wrote, in float32.
+
+    Raises:
+        WeightFileError: The file is damaged or no discriminator.
+    """
+    tensors, _ = read_safetensors(
+        path, DISCRIMINATOR, 1, WeightFileError, kind="a discriminator", advice="give one that export wrote"
+    )
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def load_state_or_raise(network: nn.Module, tensors: dict[str, Tensor], folder: str | Path) -> None:

@@ -21,7 +21,7 @@ from i2s.generators.base import Generator
 from i2s.generators.file import save_generator
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.latents import latent_statistics
-from training.checkpoint import load_checkpoint, load_state_or_raise
+from training.checkpoint import load_checkpoint, load_state_or_raise, save_discriminator
 from training.configs import TrainConfig
 from training.warm_start import scale_latent_std
 
@@ -106,6 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run, or its best/")
     parser.add_argument("--out", type=Path, required=True, help="file of the generator (.safetensors)")
     parser.add_argument("--encoder", type=Path, help="file of the encoder (.safetensors)")
+    parser.add_argument("--discriminator", type=Path, help="file of the discriminator, to start another run with")
     parser.add_argument("--latent-std-scale", type=std_scale, default=1.0, help="spread of random codes (default 1)")
     parser.add_argument("--text", type=metadata_item, action="append", default=[], metavar="NAME=VALUE")
 
@@ -118,6 +119,9 @@ def run(options: argparse.Namespace) -> int:
     files = [save_generator(generator, options.out, extra_metadata={"name": options.out.stem} | metadata)]
     if options.encoder is not None:
         files.append(save_encoder(encoder, options.encoder, metadata={"generator": options.out.stem} | metadata))
+    if options.discriminator is not None:
+        tensors, _ = load_checkpoint(options.run)
+        files.append(save_discriminator(with_prefix(tensors, "d."), options.discriminator))
     for file in files:
         print(f"{file}: {file.stat().st_size / 1e6:.2f} MB, {metadata['training']}")
     return 0

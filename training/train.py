@@ -14,7 +14,10 @@ from pathlib import Path
 import torch
 
 from i2s.device import choose_device
+from i2s.encoder import load_encoder
+from i2s.errors import SettingsError
 from i2s.generators import load_generator
+from training.checkpoint import load_discriminator
 from training.configs import CONFIGS
 from training.dataset import load_faces
 from training.features import VGG19, SqueezeNet
@@ -30,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vgg", type=Path, help="VGG-19 weights, for a projected discriminator")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run: checkpoints, log, contact sheets")
     parser.add_argument("--start", type=Path, help="weight file of a trained generator that a new run begins with")
+    parser.add_argument("--start-encoder", type=Path, help="its encoder: the run begins with the adversarial phase")
+    parser.add_argument("--start-discriminator", type=Path, help="and its discriminator (of export --discriminator)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long (default: at the end)")
     parser.add_argument("--checkpoint-minutes", type=float, default=3.0, help="interval of checkpoints (default 3)")
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
@@ -44,9 +49,14 @@ def run(options: argparse.Namespace) -> int:
         torch.backends.cuda.matmul.allow_tf32 = True
     feature_net = SqueezeNet(options.features)
     vgg = VGG19(options.vgg) if options.vgg else None
+    if (options.start_encoder or options.start_discriminator) and not (options.start and options.start_encoder):
+        raise SettingsError("--start-discriminator needs --start-encoder, and both need --start: give all of them.")
     start = load_generator(options.start) if options.start else None
     faces = load_faces(options.faces, config.resolution, MIN_FACES)
     trainer = Trainer(config, faces, feature_net, options.run, device, options.seed, vgg, start)
+    if options.start_encoder and not trainer.state["total"]:
+        discriminator = options.start_discriminator and load_discriminator(options.start_discriminator)
+        trainer.start_adversarial(load_encoder(options.start_encoder), discriminator)
     report = functools.partial(print, flush=True)
     state = trainer.state
     report(f"{options.config} on {device}: {state['phase']}, {state['total'] / 1000:.0f} kimg so far")

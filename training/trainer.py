@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from i2s.encoder import Encoder
 from i2s.errors import OutputError, SettingsError, WeightFileError, one_line
 from i2s.files import ensure_dir, with_prefix
 from i2s.generators.base import Generator
@@ -81,6 +82,26 @@ class Trainer(TrainingSteps):
         self.resume()
         if not self._noise_on():
             self.switch_noise_off()
+
+    def start_adversarial(self, encoder: Encoder, discriminator: dict[str, Tensor] | None = None) -> None:
+        """Begin with the adversarial phase, the encoder frozen, the mapping network as it is.
+
+        Args:
+            encoder: The encoder that was trained with the generator that the run starts from.
+            discriminator: State of its discriminator; None: a fresh one.
+
+        Raises:
+            SettingsError: A network is not this configuration's.
+        """
+        try:
+            self.encoder.load_state_dict(encoder.state_dict())
+            if discriminator is not None:
+                self.discriminator.load_state_dict(discriminator)
+        except RuntimeError as error:
+            raise SettingsError(f"A network has not this configuration's shapes ({one_line(error)}).") from error
+        self.bank.replace(self.encode(torch.cat([self.faces, self.faces.flip(3)])))
+        self.state |= {"phase": "adversarial", "hold": False, "frozen": True}
+        self.make_optimizers(playing=True)
 
     # --- loop ------------------------------------------------------------------------------------------------------
 

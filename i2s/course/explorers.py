@@ -3,7 +3,8 @@
 Only widgets common to ipywidgets 7 and 8 are used, and no `Output` widget, which would break strict notebook tests.
 """
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -14,15 +15,15 @@ from i2s.edits import crossover, morph
 from i2s.embedding import Step
 from i2s.errors import LatentError, SettingsError
 from i2s.generators.base import Generator
-from i2s.images import to_pil
+from i2s.images import centre_crop, photo_list, to_pil
 
 if TYPE_CHECKING:  # ipywidgets is needed in a notebook alone
     from ipywidgets import Image as ImageWidget
 
 
 def to_thumbnail(image: Tensor, size: int) -> Image.Image:
-    """Convert one image [3, H, W] in [-1, 1] to PIL, resized to `size` px without smoothing."""
-    return to_pil(image).resize((size, size), Image.Resampling.NEAREST)
+    """Convert the central square of an image, as for `to_pil`, to PIL, resized to `size` px without smoothing."""
+    return centre_crop(to_pil(image)).resize((size, size), Image.Resampling.NEAREST)
 
 
 def check_names(codes: list[Tensor], names: list[str] | None, what: str) -> list[str]:
@@ -232,29 +233,40 @@ class CrossoverExplorer:
 class EmbedWatcher:
     """A callback of `embed` that shows the photo, the current image and the loss, as one JPEG updated in place.
 
+    Of several photos, the first is shown. Errors after the construction stand in the label.
+
     Args:
-        target: The photo, [1, 3, R, R] or [3, R, R] in [-1, 1].
+        target: The photo, [3, R, R] or [N, 3, R, R] in [-1, 1], or what else `embed` takes, a list of it included.
         every: Steps between two updates.
         size: Width of photo and image, px.
     """
 
-    def __init__(self, target: Tensor, every: int = 20, size: int = 192) -> None:
+    def __init__(self, target: Any, every: int = 20, size: int = 192) -> None:
         import ipywidgets as widgets
 
-        self.target = target.reshape(-1, *target.shape[-2:])
-        self.every = every
-        self.size = size
+        first = photo_list(target)[0]
+        self.target = first[0] if isinstance(first, Tensor) and first.ndim == 4 else first
+        self.every = int(every)
+        self.size = int(size)
         self.losses: list[float] = []
-        self.image = image_widget(4 * size, size)
+        self.image = image_widget(4 * self.size, self.size)
         self.label = widgets.Label("photo | current image | loss (logarithmic)")
         self.widget = widgets.VBox([self.image, self.label])
 
     def __call__(self, step: Step) -> None:
+        # a step that comes again takes its place, so that step 0 begins a new curve; a resumed run has a gap
+        del self.losses[step.step :]
+        self.losses += [math.nan] * (step.step - len(self.losses))
         self.losses.append(float(sum(step.terms.values())[0]))
-        if step.step % self.every == 0 or step.step == step.steps:
+        if step.step % self.every and step.step != step.steps:
+            return
+        try:
             self.image.value = encode_image(self.draw(step))
-            self.label.value = f"photo | image at step {step.step} of {step.steps} | loss {self.losses[-1]:.3f}"
+            photo = "photo" if len(step.w_plus) == 1 else f"photo 1 of {len(step.w_plus)}"
+            self.label.value = f"{photo} | image at step {step.step} of {step.steps} | loss {self.losses[-1]:.3f}"
             set_alt(self.image, f"Side by side: {self.label.value}")
+        except Exception as error:  # the embedding goes on
+            self.label.value = f"{type(error).__name__}: {error}"
 
     def draw(self, step: Step) -> Image.Image:
         """Draw photo, current image and loss curve side by side."""

@@ -19,7 +19,7 @@ from i2s.embedding.embed import embed
 from i2s.embedding.history import History, Step
 from i2s.embedding.init import INITS, initial_code
 from i2s.embedding.presets import PRESETS, preset_settings
-from i2s.embedding.result import EmbedResult
+from i2s.embedding.result import EmbedInterrupted, EmbedResult, interrupted_result
 from i2s.embedding.settings import EmbedSettings, NoiseSettings, TuningSettings
 from i2s.embedding.simple import embed_simple
 from i2s.embedding.stopping import StopReason
@@ -30,6 +30,7 @@ __all__ = [
     "INITS",
     "PRESETS",
     "TASKS",
+    "EmbedInterrupted",
     "EmbedResult",
     "EmbedSettings",
     "History",
@@ -42,6 +43,7 @@ __all__ = [
     "embed_simple",
     "full_size",
     "initial_code",
+    "interrupted_result",
     "load_mask",
     "preset_settings",
 ]

@@ -1,9 +1,13 @@
 """Checkpoints: one file, from which an embedding that was killed goes on as if it had not been."""
 
+import contextlib
 import functools
 import hashlib
 import json
+import os
 import pickle
+import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +15,11 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from i2s.embedding.settings import EmbedSettings
-from i2s.errors import LatentError, OutputError, SettingsError
+from i2s.embedding.settings import EmbedSettings, as_python
+from i2s.errors import LatentError, OutputError, SettingsError, one_line
 from i2s.files import digest, read_safetensors, write_safetensors
 from i2s.generators.base import Generator
 from i2s.losses import WeightedSum
@@ -33,23 +38,27 @@ class Checkpoint:
 
     Attributes:
         stage: Number of the stage that is being optimised.
+        failure: Why a checkpoint could not be written, or "".
 
     Raises:
         SettingsError: `every` is no whole number of at least 1.
-        OutputError: The path is a folder.
+        OutputError: The path is a folder, or no file can be written there.
     """
 
     def __init__(self, path: str | Path | None, every: int, identity: dict[str, str]):
+        every = as_python(every)
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise SettingsError(f"checkpoint_every is {every!r}, but must be a whole number of at least 1.")
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else Path(os.path.expanduser(path))
         self.every = every
         self.identity = identity
-        if self.path is not None and self.path.is_dir():
-            raise OutputError(f"The checkpoint {self.path} is a folder: give the name of a file.")
         self.stage = 0
         self.updates = 0
+        self.failure = ""
+        self._resumed: dict[str, str] | None = None  # identity of the run that goes on
         self._restored: dict | None = None
+        if self.path is not None:
+            self._try_place()
 
     def exists(self) -> bool:
         """True if there is a file to resume from."""
@@ -62,11 +71,23 @@ class Checkpoint:
             parts: Stage, optimiser, stopper and history, of which `state_dict` is taken.
         """
         self.updates += 1
-        if self.path is not None and self.updates % self.every == 0:
+        if self.path is None or self.updates % self.every:
+            return
+        try:
             self.write(dict(zip(("stage", "optimizer", "stopper", "history"), (part.state_dict() for part in parts))))
+        except OutputError as error:  # the next one may succeed, and the result is there without any
+            if not self.failure:
+                self.failure = f"A checkpoint is missing, and the embedding went on without it: {error}"
+                with contextlib.suppress(UserWarning):  # python -W error
+                    warnings.warn(self.failure, stacklevel=2)
 
     def write(self, state: dict) -> None:
-        """Write nested dicts of tensors and plain data; where it fails, the file from before stays."""
+        """Write nested dicts of tensors and plain data; where it fails, the file from before stays.
+
+        Raises:
+            OutputError: The file cannot be written, or would replace another kind of file or another run's.
+        """
+        self.check_replaceable()
         tensors, plain = _flatten(state | {"number": self.stage, "updates": self.updates})
         metadata = {"identity": json.dumps(self.identity), "state": json.dumps(plain)}
         write_safetensors(self.path, tensors, FORMAT, VERSION, metadata)
@@ -89,10 +110,12 @@ class Checkpoint:
         if metadata["version"] != str(VERSION):
             raise LatentError(f"{self.path} is a checkpoint of an older i2s: start without resume.")
         try:
-            self._check(json.loads(metadata["identity"]))
+            theirs = json.loads(metadata["identity"])
             state = _unflatten(tensors | json.loads(metadata["state"]))
             self.stage = state["number"]
             self.updates = state["updates"]
+            self._check(theirs, state)
+            self._resumed = theirs
         except SettingsError:
             raise
         except (LookupError, TypeError, ValueError) as error:
@@ -105,23 +128,94 @@ class Checkpoint:
         state, self._restored = self._restored, None
         return state
 
-    def _check(self, theirs: dict[str, str]) -> None:
-        other = [what for what in self.identity if theirs.get(what) != self.identity[what]]
-        if other:
-            raise SettingsError(
-                f"The checkpoint {self.path} is of a run with other {' and '.join(other)}: "
-                "give those of that run, or start without resume."
-            )
+    def check_replaceable(self) -> None:
+        """Check that writing loses nothing: there is no file, or one of the same run.
+
+        Raises:
+            OutputError: It is a file of another kind, or a checkpoint of another run.
+        """
+        if self.path is None or not self.path.is_file() or not self.path.stat().st_size:
+            return
+        try:
+            with safe_open(str(self.path), framework="pt") as file:
+                metadata = file.metadata() or {}
+            theirs = json.loads(metadata["identity"]) if metadata.get("format") == FORMAT else None
+        except (SafetensorError, LookupError, TypeError, ValueError, OSError):
+            theirs = None
+        if not isinstance(theirs, dict):
+            raise OutputError(f"{self.path} is no checkpoint and would be replaced by one: give another file.")
+        if theirs not in (self.identity, self._resumed):
+            other = _differences(theirs, self.identity)
+            raise OutputError(f"{self.path} is the checkpoint of a run with {other}: give another file, or remove it.")
+
+    def _try_place(self) -> None:
+        """Raise the OutputError that a later writing would raise."""
+        if self.path.is_dir():
+            raise OutputError(f"The checkpoint {self.path} is a folder: give the name of a file.")
+        try:
+            place = self.path.resolve()
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.lstat(place)  # fails on a name that is too long
+            tempfile.TemporaryFile(dir=place.parent).close()
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = one_line(error)
+            raise OutputError(
+                f"The checkpoint {self.path} cannot be written ({reason}): choose another folder or name."
+            ) from error
+
+    def _check(self, theirs: dict[str, str], state: dict) -> None:
+        """Raise SettingsError unless `theirs` is this run, or this run with another number of steps."""
+        if theirs == self.identity or self._goes_on(theirs, state):
+            return
+        raise SettingsError(
+            f"The checkpoint {self.path} is of a run with {_differences(theirs, self.identity)}: "
+            "give those of that run, or start without resume."
+        )
+
+    def _goes_on(self, theirs: dict[str, str], state: dict) -> bool:
+        """True if the runs differ in steps alone that are still to be made, and that the others do not depend on."""
+        if any(theirs.get(what) != text for what, text in self.identity.items() if what != "settings"):
+            return False
+        old, new = json.loads(theirs["settings"]), json.loads(self.identity["settings"])
+        for number, name in enumerate((None, "noise", "tuning")):
+            before, now = (settings if name is None else settings[name] for settings in (old, new))
+            if not before or not now or before["steps"] == now["steps"]:
+                continue
+            if None in (before["steps"], now["steps"]) or number < min(state["number"], 2):
+                return False
+            if name is None and (new["schedule"] != "constant" or new["w_noise"]):
+                return False  # the steps that were made would have been others
+            if number == state["number"] and now["steps"] < state["stopper"]["step"]:
+                return False
+            if number == 2 and state["number"] > 2:
+                return False  # some photos were tuned already
+            before["steps"] = now["steps"]
+        return old == new
 
 
-def _flatten(state: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _differences(theirs: dict[str, str], ours: dict[str, str]) -> str:
+    """Return in what another run differs: "other settings (steps is 300 there, 400 here) and loss"."""
+    other = [what for what in ours if theirs.get(what) != ours[what]]
+    words = f"other {' and '.join(other)}"
+    if "settings" not in other:
+        return words
+    old, new = (_flatten(json.loads(identity.get("settings", "{}")), separator=".")[1] for identity in (theirs, ours))
+    changed = [name for name in (old | new) if old.get(name) != new.get(name)]
+    details = [f"{name} is {old.get(name)!r} there and {new.get(name)!r} here" for name in changed]
+    return f"{words} ({', '.join(details)})"
+
+
+def _flatten(
+    state: Mapping[str, Any], prefix: str = "", separator: str = SEPARATOR
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Split nested dicts into tensors and plain data, named by their paths."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for name, value in state.items():
         path = f"{prefix}{name}"
         if isinstance(value, Mapping):
-            inner_tensors, inner_plain = _flatten(value, path + SEPARATOR)
+            inner_tensors, inner_plain = _flatten(value, path + separator, separator)
             tensors |= inner_tensors
             plain |= inner_plain
         elif isinstance(value, Tensor):

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2s.embedding.settings import store_as_python
 from i2s.errors import SettingsError
 from i2s.images import check_mask, downsample, gaussian_blur
 from i2s.losses.base import select
@@ -50,7 +51,8 @@ class Inpaint:
                 f"The mask of Inpaint is {list(self.mask.shape)}, but the images are {list(images.shape)}: "
                 "make it for their size."
             )
-        return images * self.mask.to(images)
+        mask = self.mask.to(images)
+        return images * (mask.clone() if mask.is_inference() else mask)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Downsample:
     mode: str = "area"
 
     def __post_init__(self):
+        store_as_python(self)
         if self.mode not in ("area", "bicubic"):
             raise SettingsError(f"mode is {self.mode!r}: it is 'area' or 'bicubic'.")
         if self.size < 1:
@@ -109,6 +112,7 @@ class Blur:
     sigma: float
 
     def __post_init__(self):
+        store_as_python(self)
         _check_positive("sigma", self.sigma)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -130,11 +134,12 @@ class Noise:
     seed: int = 0
 
     def __post_init__(self):
+        store_as_python(self)
         _check_positive("sigma", self.sigma)
 
     def __call__(self, images: Tensor) -> Tensor:
         rng = torch.Generator().manual_seed(self.seed)  # on the CPU: the same noise on every device
-        return images + self.sigma * torch.randn(1, *images.shape[1:], generator=rng).to(images)
+        return images + self.sigma * torch.randn(1, *images.shape[1:], generator=rng, dtype=torch.float32).to(images)
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,14 @@ class Compose:
         for step in self.steps:
             images = step(images)
         return images
+
+
+def hides_nothing(mask: Tensor | None, degradation: Degradation | None) -> bool:
+    """True if a mask is given, to the embedding or to `Inpaint`, and it is 1 everywhere."""
+    if isinstance(degradation, Compose):
+        return any(hides_nothing(mask, step) for step in degradation.steps)
+    masks = [mask, degradation.mask if isinstance(degradation, Inpaint) else None]
+    return any(one is not None and bool((one == 1).all()) for one in masks)
 
 
 # ---- masks ----------------------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from i2s.device import OutOfMemoryError
 from i2s.embedding.checkpoint import Checkpoint, described, identity_of
-from i2s.embedding.degradations import Degradation
+from i2s.embedding.degradations import Degradation, hides_nothing
 from i2s.embedding.history import History, Step
-from i2s.embedding.init import initial_code
+from i2s.embedding.init import initial_code, start_code
 from i2s.embedding.loop import optimize
 from i2s.embedding.objective import Objective
 from i2s.embedding.presets import preset_settings
-from i2s.embedding.result import EmbedResult
+from i2s.embedding.result import EmbedInterrupted, EmbedResult
 from i2s.embedding.settings import EmbedSettings
 from i2s.embedding.stages import (
     CodeStage,
@@ -39,19 +39,21 @@ from i2s.embedding.tasks import with_default_p_norm
 from i2s.errors import DeviceError, SettingsError
 from i2s.generators import load_generator
 from i2s.generators.base import Generator
-from i2s.images import load_mask, load_photos
+from i2s.images import load_mask, load_photos, photo_list
+from i2s.latents import LatentStatistics
 from i2s.losses import Term, WeightedSum
 from i2s.losses.base import FeatureNet
 from i2s.losses.perceptual import load_perceptual
 
 
+@torch.inference_mode(False)  # switches gradients on, too
 def embed(
     photos: Any,
     generator: Generator | str | Path | None = None,
     settings: EmbedSettings | None = None,
     *,
     preset: str | None = None,
-    start: Tensor | None = None,
+    start: Any = None,
     perceptual: str | FeatureNet = "auto",
     loss: Term | WeightedSum | None = None,
     degradation: Degradation | None = None,
@@ -67,7 +69,7 @@ def embed(
     """Find the latent codes whose images look like the photos.
 
     All photos are embedded at once; each has its own loss, optimiser state and end, so none depends on its neighbours,
-    beyond rounding. Ctrl-C returns what there is, once there is an image.
+    beyond rounding. Gradients are on within, whatever `torch.no_grad` or `torch.inference_mode` says outside.
 
     Args:
         photos: One or several of: path, PIL image, tensor [N, 3, H, W] in [-1, 1]; cropped and resized as needed.
@@ -75,17 +77,21 @@ def embed(
             in `eval` mode afterwards.
         settings: See `EmbedSettings`.
         preset: Settings of a paper, by name (`i2s.embedding.presets`), in place of `settings`.
-        start: Initial code: [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [z_dim] or [N, z_dim].
+        start: Initial code: [w_dim], [1 | N, w_dim], [num_ws, w_dim] or [1 | N, 1 | num_ws, w_dim], or an
+            `EmbedResult`; in Z [z_dim] or [1 | N, z_dim].
         perceptual: "auto", "vgg16", "slim" or a loaded network (`i2s.load_perceptual`); loaded if the loss of the
             settings needs it.
         loss: A term or `WeightedSum` of `i2s.losses` in place of the loss that the settings' weights describe.
         degradation: A function of images that both photos and images go through (`i2s.embedding.degradations`).
             `Inpaint` and `Grey` in W+ bring a p_norm_weight of 0.03, unless it is given, by keyword or in `settings`,
             or the preset has one.
-        mask: How much each pixel counts: an image (white counts), or a tensor [N|1, 1, R, R] in 0..1.
-        checkpoint: File to which the state is written every `checkpoint_every` updates.
+        mask: How much each pixel counts: an image of the photos' proportions (white counts, transparent does not), or a
+            tensor [N|1, 1, R, R] in 0..1.
+        checkpoint: File to which the state is written every `checkpoint_every` updates. It replaces checkpoints of the
+            same embedding alone. If one cannot be written on the way, the embedding goes on and a notice says so.
         checkpoint_every: Updates.
-        resume: Go on from the checkpoint if the file exists; on the CPU bit for bit as if it had never stopped.
+        resume: Go on from the checkpoint if the file exists; on the CPU bit for bit as if it had never stopped. There
+            may be more steps than the run was begun with, where its schedule is constant.
         callback: Called with a `Step` for each code that was compared.
         progress: Show a progress bar.
         device: Where a generator given by name or path is put; None is the CPU. A loaded one stays where it is.
@@ -101,7 +107,8 @@ def embed(
         WeightFileError: The generator or the perceptual network cannot be read.
         DownloadError: A network cannot be fetched.
         DeviceError: The device is missing or out of memory.
-        OutputError: The checkpoint cannot be written.
+        OutputError: The checkpoint cannot be written, or would replace another file.
+        EmbedInterrupted: Ctrl-C, once there is an image; it holds the result (`interrupted_result()`).
     """
     # Settings
     bare = settings is None and "p_norm_weight" not in changes and loss is None
@@ -111,29 +118,39 @@ def embed(
     if resume and checkpoint is None:
         raise SettingsError("resume=True goes on from a checkpoint, but none is given: name it, checkpoint=FILE.")
 
+    writer = Checkpoint(checkpoint, checkpoint_every, {})
+
     # Generator, photos and mask
     generator = _generator(photos, generator, device).eval().requires_grad_(False)
+    _leave_inference_mode(generator)
+    photos = photo_list(photos)
     # as precise as the codes: features in float32 would bring rounding into an optimisation in float64
-    targets = load_photos(photos, generator.resolution).to(generator.w_mean)  # [N, 3, R, R]
-    mask = None if mask is None else load_mask(mask, generator.resolution).to(generator.device)
-    start = None if start is None else torch.as_tensor(start)
+    targets = load_photos(photos, generator.resolution).to(generator.w_mean).clone()  # [N, 3, R, R]
+    notices: list[str] = []
+    if mask is not None:
+        mask = load_mask(mask, generator.resolution, photos).to(generator.device).clone()
+    if hides_nothing(mask, degradation):
+        notices.append("The mask is white everywhere in the central square, so that it hides nothing.")
+    start = None if start is None else start_code(start, settings.space)
 
     # Loss
-    notices: list[str] = []
     settings = _without_noise_that_does_not_show(settings, generator, notices)
     if loss is not None:
         loss = WeightedSum(loss)
     else:
         net = _network(perceptual, settings, generator) if needs_perceptual(settings) else None
+        if isinstance(net, nn.Module):
+            _leave_inference_mode(net)
         loss = code_loss(settings, generator, net, notices)
     if settings.tuning is not None:
         tuning_loss(loss, settings)  # raises now what it raises, not after the code is found
     for notice in notices:
-        warnings.warn(notice, stacklevel=2)
+        warnings.warn(notice, stacklevel=3)  # beyond the decorator
 
-    writer = Checkpoint(checkpoint, checkpoint_every, {})
     if checkpoint is not None:
         writer.identity = identity_of(targets, generator, settings, loss, degradation, (start, mask))
+        if not resume:
+            writer.check_replaceable()
     stopper = Stopper(settings, len(targets), targets.device)
     with History(settings, len(targets), generator, stopper, callback, progress) as history:
         try:
@@ -157,7 +174,11 @@ def embed(
                 f"The device ran out of memory with {len(targets)} photos at {generator.resolution} px: "
                 "embed fewer at once, or use a smaller generator."
             ) from error
-    return history.result(targets, describe_networks(loss), described(loss), described(degradation), notices)
+    notices += [writer.failure] if writer.failure else []
+    result = history.result(targets, describe_networks(loss), described(loss), described(degradation), notices)
+    if result.interrupted:
+        raise EmbedInterrupted(result)
+    return result
 
 
 def _run_stages(
@@ -206,6 +227,7 @@ def _run(
             objective = objective.select(index)
     optimizer = stage.optimizer(objective.loss)
     if saved is not None:
+        stopper.steps = stage.steps  # there may be more of them now
         stage.load_state_dict(saved["stage"])
         optimizer.load_state_dict(saved["optimizer"])
     optimize(stage, objective, optimizer, stopper, history, checkpoint)
@@ -264,6 +286,25 @@ def _generator(photos: Any, generator: Any, device: str | torch.device | None) -
     if generator is None or isinstance(generator, str | Path):
         return load_generator(*([] if generator is None else [generator]), device=device)
     return generator
+
+
+def _leave_inference_mode(network: nn.Module) -> None:
+    """Replace the weights that were made in `torch.inference_mode`, which have no gradients, by copies that have."""
+    for module in network.modules():
+        for name, weight in module._parameters.items():
+            if weight is not None and weight.is_inference():
+                module._parameters[name] = nn.Parameter(weight.clone(), requires_grad=False)
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.is_inference():
+                module._buffers[name] = buffer.clone()
+        # what a layer has kept of its weights, and the statistics of W
+        frozen = getattr(module, "_frozen", None)
+        if frozen is not None and frozen.squares.is_inference():
+            module._frozen = None
+        if getattr(module, "_statistics", None) is not None and module._statistics[1].mean.is_inference():
+            module._statistics = None
+        if getattr(module, "latents", None) is not None and module.latents.mean.is_inference():
+            module.latents = LatentStatistics(*(x.clone() for x in vars(module.latents).values()))
 
 
 def _network(perceptual: str | FeatureNet, settings: EmbedSettings, generator: Generator) -> FeatureNet:

@@ -6,7 +6,7 @@ in `INITS`.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ def initial_code(
     generator: Generator,
     settings: InitSettings,
     count: int,
-    start: Tensor | None = None,
+    start: Any = None,
     objective: Objective | None = None,
 ) -> Tensor:
     """Return the code that the optimisation of each of `count` photos starts from.
@@ -44,7 +44,7 @@ def initial_code(
         generator: The generator.
         settings: `init` names the code, one of `INITS`.
         count: Photos, N.
-        start: A code in place of it: [w_dim], [num_ws, w_dim] or [N, num_ws, w_dim]; in Z [z_dim] or [N, z_dim].
+        start: A code in place of it, see `start_code`.
         objective: What "nearest" and "encoder" compare with, and look at.
 
     Returns:
@@ -57,10 +57,42 @@ def initial_code(
     rows = generator.num_ws if settings.space == "w+" else 1
     width = generator.z_dim if settings.space == "z" else generator.w_dim
     if start is not None:
-        code = _check_start(start, generator, settings.space, count)
+        code = _check_start(start_code(start, settings.space), generator, settings.space, count)
     else:
         code = INITS[settings.init](generator, settings, objective)
     return code.to(generator.w_mean).expand(count, rows, width).clone()
+
+
+def start_code(start: Any, space: str) -> Tensor:
+    """Convert a code that was given to a tensor of its own.
+
+    Args:
+        start: [w_dim], [1 | N, w_dim], [num_ws, w_dim] or [1 | N, 1 | num_ws, w_dim]; in Z [z_dim], [1 | N, z_dim] or
+            [1 | N, 1, z_dim]; a tensor, an array, what has a `w_plus` (an `EmbedResult`), or a list of these. Of two
+            dimensions, as many rows as layers are one code.
+        space: "z", "w" or "w+".
+
+    Raises:
+        LatentError: It is no code, or one of another space.
+    """
+    if isinstance(start, list | tuple) and any(hasattr(one, "shape") or hasattr(one, "w_plus") for one in start):
+        codes = [start_code(one, space) for one in start]
+        if len({code.shape for code in codes}) > 1:
+            shapes = ", ".join(str(list(code.shape)) for code in codes)
+            raise LatentError(f"The initial codes have shapes {shapes}: give codes of one shape.")
+        codes = [code[None] if code.ndim == 1 else code for code in codes]
+        return torch.cat(codes) if codes[0].ndim == 3 else torch.stack(codes)
+    if hasattr(start, "w_plus"):
+        if space == "z":
+            raise LatentError("The initial code is of W+, but space is 'z': use space='w+', or give a z.")
+        start = start.w_plus
+    try:
+        code = torch.as_tensor(start).detach().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LatentError(f"The initial code is a {type(start).__name__}: give a tensor or a result.") from error
+    if code.dtype == torch.bool or code.is_complex():
+        raise LatentError(f"The initial code is of {code.dtype}: give real numbers.")
+    return code
 
 
 def to_w_plus(code: Tensor, generator: Generator, space: str) -> Tensor:
@@ -90,7 +122,8 @@ def uniform(generator: Generator, settings: InitSettings, objective: Objective |
     """Random numbers, uniform in [-1, 1]."""
     rows = generator.num_ws if settings.space == "w+" else 1
     width = generator.z_dim if settings.space == "z" else generator.w_dim
-    return torch.rand(1, rows, width, generator=torch.Generator().manual_seed(settings.seed)) * 2 - 1
+    rng = torch.Generator().manual_seed(settings.seed)
+    return torch.rand(1, rows, width, generator=rng, dtype=torch.float32) * 2 - 1
 
 
 def zeros(generator: Generator, settings: InitSettings, objective: Objective | None) -> Tensor:
@@ -175,12 +208,15 @@ def _check_start(start: Tensor, generator: Generator, space: str, count: int) ->
     shape = list(start.shape)
     if space == "z":
         code = start[None] if start.ndim == 1 else start  # [1 | N, z_dim]
+        code = code[:, 0] if code.ndim == 3 and code.shape[1] == 1 else code
         if code.ndim != 2 or code.shape[1] != generator.z_dim or len(code) not in (1, count):
             raise LatentError(
                 f"The initial code has shape {shape}, but {count} photos with this generator need [{generator.z_dim}] "
                 f"or [{count}, {generator.z_dim}] in Z."
             )
         return code[:, None]
+    if start.ndim == 2 and len(start) != generator.num_ws and len(start) in (1, count):
+        start = start[:, None]  # a w for each photo
     code = start[(None,) * (3 - start.ndim)] if start.ndim in (1, 2) else start  # [1 | N, rows, w_dim]
     if code.ndim != 3 or code.shape[2] != generator.w_dim or len(code) not in (1, count):
         raise LatentError(
@@ -193,7 +229,7 @@ def _check_start(start: Tensor, generator: Generator, space: str, count: int) ->
                 "The initial code's rows differ, but space is 'w' (one row for all layers): use space='w+'."
             )
         return code[:, :1]
-    if code.shape[1] != generator.num_ws and start.ndim > 1:
+    if code.shape[1] not in (1, generator.num_ws):
         raise LatentError(
             f"The initial code has {code.shape[1]} rows, but this generator has {generator.num_ws} layers."
         )

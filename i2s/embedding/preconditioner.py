@@ -10,6 +10,8 @@ which takes a few images only, as one number for each style is needed, and not t
 the generator and on the loss, not on the photos.
 """
 
+import copy
+import itertools
 from typing import Any
 
 import torch
@@ -53,37 +55,43 @@ def gauss_newton_blocks(
     """Estimate C of each row, [num_ws, w_dim, w_dim]; None if the layers have no `affine`."""
     loss = WeightedSum(*map(_bare, loss.image_parts))
     scale = loss_scale(generator)
-    affines = [module for name, module in generator.synthesis.named_modules() if name.endswith("affine")]
+    synthesis = _own_modules(generator.synthesis)
+    affines = [module for name, module in synthesis.named_modules() if name.endswith("affine")]
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen[module] = inputs[0], output
 
     C = generator.w_mean.new_zeros(generator.num_ws, generator.w_dim, generator.w_dim)
-    hooks = [module.register_forward_hook(keep) for module in affines]
-    try:
-        for start in range(0, count, batch):
-            # Distances between images of random codes
-            w_plus, others = _random_codes(generator, 2 * batch, seed + start).split(batch)
-            with torch.no_grad():
-                target = generator.synthesis(others)
-            seen.clear()
-            images = generator.synthesis(w_plus.requires_grad_())
-            if not seen:
-                return None
-            # each by itself: without their masks two terms may have one name
-            terms = [value for term in loss.image_parts for value in term(images, term.prepare(target)).values()]
-            distance = sum(terms).sqrt().sum() * scale
+    for module in affines:
+        module.register_forward_hook(keep)
+    for start in range(0, count, batch):
+        # Distances between images of random codes
+        w_plus, others = _random_codes(generator, 2 * batch, seed + start).split(batch)
+        with torch.no_grad():
+            target = synthesis(others)
+        seen.clear()
+        images = synthesis(w_plus.requires_grad_())
+        if not seen:
+            return None
+        # each by itself: without their masks two terms may have one name
+        terms = [value for term in loss.image_parts for value in term(images, term.prepare(target)).values()]
+        distance = sum(terms).sqrt().sum() * scale
 
-            # Their gradients with respect to the styles, brought back to w
-            styles = [style for _, style in seen.values()]
-            for (module, (w, _)), gradient in zip(seen.items(), torch.autograd.grad(distance, styles)):
-                A = module.weight * module.weight_gain  # [styles, w_dim]
-                C[_row(w, w_plus)] += A.T @ ((gradient / scale).square().mean(0)[:, None] * A) * (batch / count)
-    finally:
-        for hook in hooks:
-            hook.remove()
+        # Their gradients with respect to the styles, brought back to w
+        styles = [style for _, style in seen.values()]
+        for (module, (w, _)), gradient in zip(seen.items(), torch.autograd.grad(distance, styles)):
+            A = module.weight * module.weight_gain  # [styles, w_dim]
+            C[_row(w, w_plus)] += A.T @ ((gradient / scale).square().mean(0)[:, None] * A) * (batch / count)
     return C
+
+
+def _own_modules(network: nn.Module) -> nn.Module:
+    """Copy the modules of a network, which then share its weights: hooks on them are seen by nobody else."""
+    shared = itertools.chain(network.parameters(), network.buffers())
+    memo = {id(tensor): tensor for tensor in shared}
+    memo |= {id(kept): kept for module in network.modules() if (kept := getattr(module, "_frozen", None)) is not None}
+    return copy.deepcopy(network, memo)
 
 
 def _random_codes(generator: Generator, count: int, seed: int) -> Tensor:

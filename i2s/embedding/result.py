@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from i2s.files import read_safetensors, with_prefix, write_safetensors
 from i2s.generators.base import Generator
 
 FORMAT, VERSION = "i2s-embedding", 2
+_interrupted: "EmbedResult | None" = None  # of the newest embedding that Ctrl-C ended
 PLAIN = ("snapshot_steps", "generator", "perceptual", "seconds", "stopped")  # fields that are JSON as they are
 ADDED = ("photo_steps", "endings", "loss_terms", "task", "notices")  # the same, which files of version 1 lack
 
@@ -153,7 +155,7 @@ class EmbedResult:
             tensors["frames"] = self.frames
         facts = {name: getattr(self, name) for name in PLAIN + ADDED}
         facts |= {"settings": dataclasses.asdict(self.settings), "terms": list(self.history), "tuned": len(self.tuned)}
-        return write_safetensors(path, tensors, FORMAT, VERSION, {"result": json.dumps(facts)})
+        return write_safetensors(os.path.expanduser(path), tensors, FORMAT, VERSION, {"result": json.dumps(facts)})
 
     @classmethod
     def load(cls, path: str | Path) -> "EmbedResult":
@@ -162,6 +164,7 @@ class EmbedResult:
         Raises:
             LatentError: The file is missing, broken or something else.
         """
+        path = os.path.expanduser(path)
         advice = "give the file that `i2s embed` wrote"
         tensors, metadata = read_safetensors(path, FORMAT, VERSION, LatentError, kind="an embedding", advice=advice)
         try:
@@ -181,6 +184,34 @@ class EmbedResult:
             )
         except (LookupError, TypeError, ValueError) as error:
             raise LatentError(f"{path} is broken and cannot be read as an embedding: embed the photo again.") from error
+
+
+class EmbedInterrupted(KeyboardInterrupt):
+    """Raised by `embed` on Ctrl-C, so that a cell or a loop ends too; nothing that was found is lost.
+
+    Args:
+        result: What was found until then; also returned by `interrupted_result()`.
+    """
+
+    def __init__(self, result: EmbedResult):
+        global _interrupted
+        planned = result.settings.total_steps
+        self.result = _interrupted = result
+        super().__init__(
+            f"stopped after step {result.steps}{f' of {planned}' if planned else ''}: "
+            "i2s.embedding.interrupted_result() returns what was found"
+        )
+
+
+def interrupted_result() -> EmbedResult:
+    """Return what the embedding that Ctrl-C ended last had found.
+
+    Raises:
+        LatentError: None was interrupted.
+    """
+    if _interrupted is None:
+        raise LatentError("No embedding was interrupted: there is no result of one.")
+    return _interrupted
 
 
 def _tuned(tensors: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:

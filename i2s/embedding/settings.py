@@ -5,6 +5,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from i2s.embedding.init import INITS
 from i2s.embedding.optim import OPTIMIZERS, SCHEDULES
 from i2s.errors import SettingsError
@@ -75,6 +78,21 @@ positive = number(above_low=True)
 weight = number()
 
 
+def as_python(value: Any) -> Any:
+    """Return a number of NumPy or torch as Python's own, and the values of a list of them; all else as it is."""
+    if type(value) in (list, tuple):
+        return type(value)(map(as_python, value))
+    if isinstance(value, np.ndarray | Tensor):
+        return value.tolist() if value.ndim < 2 else value
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def store_as_python(settings: Any) -> None:
+    """Convert the fields of a frozen settings object by `as_python`."""
+    for field in fields(settings):
+        object.__setattr__(settings, field.name, as_python(getattr(settings, field.name)))
+
+
 def check(settings: Any, rules: dict[str, Rule], of: str = "") -> None:
     """Check the fields of a settings object.
 
@@ -118,6 +136,7 @@ class NoiseSettings:
     regularization: float = 0.0
 
     def __post_init__(self):
+        store_as_python(self)
         check(self, NOISE_RULES, " of the noise")
 
 
@@ -138,6 +157,7 @@ class TuningSettings:
     lpips_stop: float = 0.06
 
     def __post_init__(self):
+        store_as_python(self)
         check(self, TUNING_RULES, " of the tuning")
 
 
@@ -239,6 +259,7 @@ class EmbedSettings:
 
     def _convert(self) -> None:
         """Convert what files and keywords give to the types of the fields."""
+        store_as_python(self)
         for name, kind in (("noise", NoiseSettings), ("tuning", TuningSettings)):
             value = getattr(self, name)
             if isinstance(value, dict):

@@ -132,7 +132,7 @@ class CodeStage(Stage):
         if self.settings.w_noise and (factor := w_noise_factor(progress)):
             # seeded by the step, so that a resumed run draws what it would have drawn
             rng = torch.Generator().manual_seed(zlib.crc32(f"{self.settings.seed} {step}".encode()))
-            noise = torch.randn(1, *code.shape[1:], generator=rng).to(code)
+            noise = torch.randn(1, *code.shape[1:], generator=rng, dtype=torch.float32).to(code)
             code = code + noise * (self.settings.w_noise * self.w_std * factor)
         w_plus = to_w_plus(code, self.generator, self.settings.space)  # [n, num_ws, w_dim]
         return Synthesis(w_plus, self.noise, self.synthesis(w_plus, self.noise))
@@ -276,7 +276,8 @@ def stored_maps(generator: Generator, count: int) -> list[Tensor]:
 def fresh_maps(generator: Generator, count: int, seed: int) -> list[Tensor]:
     """Draw maps [count, 1, H, W] of N(0, 1), the same for every photo, so that none depends on its neighbours."""
     rng = torch.Generator().manual_seed(seed)
-    maps = [torch.randn(1, 1, *noise.shape[-2:], generator=rng).to(noise) for noise in generator.noise_maps()]
+    shapes = [noise.shape[-2:] for noise in generator.noise_maps()]
+    maps = [torch.randn(1, 1, *shape, generator=rng, dtype=torch.float32).to(generator.w_mean) for shape in shapes]
     return [noise.expand(count, -1, -1, -1).clone() for noise in maps]
 
 

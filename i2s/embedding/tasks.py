@@ -103,7 +103,7 @@ def full_size(image: Tensor, photo, task: str = "", mask=None) -> Tensor:
     elif name == "inpainting":
         if mask is None:
             raise ImageError("The mask of the inpainting is missing: give it, as it says what the photo knows.")
-        known = load_mask(mask, side)[:1].to(whole)
+        known = load_mask(mask, side, [photo])[:1].to(whole)
         known = F.interpolate(known, (side, side), mode="bilinear")
         patch = known * square + (1 - known) * patch
     square.copy_(patch.clamp(-1, 1))

@@ -28,7 +28,7 @@ HALVES = (torch.float16, torch.bfloat16)
 # Functions are named, not imported, as entry points are: each is loaded when it is needed.
 READERS = {
     "safetensors": "i2s.generators.file:load",  # path -> Generator
-    "official": "i2s.weights:read_generator",  # path -> Generator; of every other file
+    "official": "i2s.weights:read_generator",  # path, class_idx -> Generator; of every other file
 }
 CATALOG = "i2s.weights:find"  # name -> path
 
@@ -37,29 +37,33 @@ def load_generator(
     name_or_path: str | Path = DEFAULT,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    class_idx: int | None = None,
 ) -> Generator:
     """Load a pretrained generator, in evaluation mode, its weights frozen.
 
     Args:
         name_or_path: A name of the catalog ("faces-64" is shipped, "ffhq-1024" is fetched when it is first used), or a
             file: our safetensors, the pickles of StyleGAN2-ADA and StyleGAN3 (torch) and of StyleGAN and StyleGAN2
-            (TensorFlow), rosinality's .pt. The content says what a file is; nothing in it is executed.
+            (TensorFlow), one generator of theirs saved by torch.save, rosinality's .pt, checkpoints of pSp and e4e.
+            The content says what a file is; nothing in it is executed. Grey networks draw three equal channels.
         device: None is the CPU.
         dtype: float32 (None) is exact; float16 or bfloat16 is the precision of the convolutions, weights and styles
             stay float32; float64 is for checks. Gradients through float16 need a loss that is scaled up (a mean over
             a large image gives gradients below its smallest number, 6e-8), as `i2s.embed` does; those through
             bfloat16 do not.
+        class_idx: The class that a conditional network draws, from 0 on; None for networks without classes.
 
     Raises:
-        WeightFileError: The file is missing, broken, hostile, or holds no generator.
+        WeightFileError: The file is missing, broken, hostile, or holds no generator; or no class is given for a
+            conditional network.
         DownloadError: The file cannot be fetched.
         DeviceError: There is no such device, or no memory on it.
-        SettingsError: Neither name nor path, or another dtype.
+        SettingsError: Neither name nor path, another dtype, or there is no such class.
     """
     if dtype not in (None, torch.float32, torch.float64, *HALVES):
         raise SettingsError(f"dtype is {dtype}: a generator runs in float32, float16, bfloat16 or float64.")
     path = resolve(name_or_path)
-    generator = read_generator(path)
+    generator = read_generator(path, class_idx)
     generator.name = str(name_or_path) if str(name_or_path) != str(path) else path.stem
     generator = move_to(generator, device, "The generator", torch.float64 if dtype == torch.float64 else torch.float32)
     generator.synthesis.dtype = dtype if dtype in HALVES else None
@@ -82,13 +86,17 @@ def resolve(name_or_path: str | Path) -> Path:
     return path
 
 
-def read_generator(path: str | Path) -> Generator:
-    """Read the generator in a file of any format, float32, on the CPU.
+def read_generator(path: str | Path, class_idx: int | None = None) -> Generator:
+    """Read the generator in a file of any format, float32, on the CPU; `class_idx` as in `load_generator`.
 
     Raises:
         WeightFileError: The file is missing, broken, hostile, or holds no generator.
     """
-    return _function(READERS["safetensors" if is_safetensors(path) else "official"])(path)
+    if not is_safetensors(path):
+        return _function(READERS["official"])(path, class_idx)
+    if class_idx is not None:
+        raise SettingsError(f"class_idx is {class_idx!r}, but {path} has no classes: leave it out.")
+    return _function(READERS["safetensors"])(path)
 
 
 def _function(name: str) -> Callable:

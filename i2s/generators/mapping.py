@@ -63,6 +63,16 @@ class MappingNetwork(nn.Module):
         w_plus = self.to_w(z)[:, None].repeat(1, self.num_ws, 1)  # [N, num_ws, w_dim]
         return truncate(w_plus, self.w_mean, truncation_psi, truncation_cutoff)
 
+    def mean(self, count: int = 100_000, seed: int = 0) -> Tensor:
+        """Mean of w over random codes z, [w_dim]."""
+        rng = torch.Generator().manual_seed(seed)
+        total = torch.zeros_like(self.w_mean, dtype=torch.float64)
+        with torch.no_grad():
+            for some in torch.arange(count).split(10_000):
+                z = torch.randn(len(some), self.z_dim, generator=rng).to(self.w_mean)
+                total += self.to_w(z).double().sum(0)
+        return (total / count).to(self.w_mean)
+
     def to_w(self, z: Tensor) -> Tensor:
         """Map z [N, z_dim] to w [N, w_dim], without truncation."""
         x = layers.normalize_2nd_moment(z.to(self.w_mean.dtype))

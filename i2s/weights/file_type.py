@@ -8,10 +8,12 @@ from i2s.errors import WeightFileError, one_line
 # torch.save before version 1.6 begins with these two pickles: a magic number and the protocol version 1001.
 TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
 
+NPY = b"\x93NUMPY"
 _OTHERS = (  # first bytes -> what is wrong
     (b"version https://git-lfs", "is a git-lfs pointer, not the weights: fetch the file itself (`git lfs pull`)"),
     (b"\x89PNG\r\n\x1a\n", "is a PNG image, not weights: choose a weight file"),
     (b"\xff\xd8\xff", "is a JPEG image, not weights: choose a weight file"),
+    (NPY, "is a NumPy array, such as a latent code, not weights: choose a weight file"),
     (b"\x1f\x8b", "is compressed with gzip: decompress it first"),
     (b"BZh", "is compressed with bzip2: decompress it first"),
     (b"\xfd7zXZ", "is compressed with xz: decompress it first"),

@@ -53,6 +53,23 @@ class Settings:
                 f"Setting {name} of {self._owner} is {shown(value)}: i2s reads networks with {known} only."
             )
 
+    def take_channels(self, name: str) -> int:
+        """Take the number of channels of the images: 3, or 1 for a grey network."""
+        value = self.take(name, 3)
+        if type(value) is not int or value not in (1, 3):
+            what = "with transparency (RGBA)" if type(value) is int and value == 4 else f"with {shown(value)} channels"
+            raise WeightFileError(f"Setting {name} says that images are {what}: i2s reads grey and RGB networks only.")
+        return value
+
+    def take_hidden_width(self, name: str, default: int | None, config: Mapping[str, object]) -> int | None:
+        """Take the width of the hidden layers of the mapping network; None stands for w_dim, or no such layers."""
+        width = self.take(name, default)
+        if width is not None:
+            with config_errors():
+                check_size(name, width)
+        same = width == config["w_dim"] or config["mapping_layers"] == 1
+        return None if same else width
+
     def ignore(self, *names: str) -> None:
         """Drop settings that do not change what is computed here."""
         for name in names:

@@ -81,6 +81,39 @@ def tensor_of(value: object, name: str) -> Tensor:
     return value.detach()
 
 
+def floats_of(tensors: Mapping[str, object], name: str, shape: list[int]) -> Tensor:
+    """Return a tensor of the file by its name.
+
+    Raises:
+        WeightFileError: It is missing, of another type or shape, or not finite.
+    """
+    check_names({name} & tensors.keys(), {name})
+    return _take(tensors[name], Source(name), shape)
+
+
+def grey_as_rgb(tensors: Mapping[str, object], axes: Mapping[str, int]) -> dict[str, object]:
+    """Repeat the one channel of a grey network, so that it draws three equal ones.
+
+    Args:
+        tensors: Values of the file by their names there.
+        axes: For each tensor that has an axis of colours, by its name: that axis.
+
+    Returns:
+        All values, those tensors with 3 channels; what is missing is left to `load_state`.
+
+    Raises:
+        WeightFileError: A tensor does not have one channel.
+    """
+    found = dict(tensors)
+    for name, axis in axes.items():
+        if name in found:
+            tensor = tensor_of(found[name], name)
+            if tensor.ndim <= axis or tensor.shape[axis] != 1:
+                raise WeightFileError(f"Tensor {name} has shape {list(tensor.shape)}, but a grey network has 1 channel.")
+            found[name] = torch.cat([tensor] * 3, dim=axis)
+    return found
+
+
 def _take(value: object, source: Source, shape: list[int]) -> Tensor:
     """Check a tensor of the file, order its axes as ours, and copy it; the result has `shape`."""
     there, _, here = source.layout.partition("->")

@@ -16,10 +16,11 @@ from i2s.generators.file import config_errors
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.weights.kwargs import Settings
-from i2s.weights.load_state import Source, load_state, tensor_of
+from i2s.weights.load_state import Source, grey_as_rgb, load_state, tensor_of
 from i2s.weights.object_graph import TFNetwork
 
 VERSIONS = {"G_style": (2, 3), "G_main": (4, 5)}  # StyleGAN; StyleGAN2 and its ADA branch
+COLOURS = {"weight": 3, "bias": 0}  # axis of the colours in the tensors of a toRGB layer
 SYNTHESIS = {"G_style": ("G_synthesis",), "G_main": ("G_synthesis_stylegan2", "G_synthesis")}
 
 
@@ -88,8 +89,10 @@ def _merged(*networks: TFNetwork) -> dict[str, object]:
 def _common(settings: Settings, fmap_base: int) -> dict[str, object]:
     """Take the settings that both architectures share."""
     if settings.take("label_size", 0) != 0:
-        raise WeightFileError("The network is conditional (it needs class labels): i2s reads unconditional ones only.")
-    settings.expect("num_channels", 3)
+        raise WeightFileError(
+            "The network is conditional (it needs class labels): i2s reads conditional ones of the torch repositories "
+            "(StyleGAN2-ADA, StyleGAN3) only."
+        )
     settings.expect("dtype", "float32")
     settings.expect("normalize_latents", True)
     settings.expect("mapping_nonlinearity", "lrelu")
@@ -129,6 +132,7 @@ def plus_one(bias: Tensor) -> Tensor:
 
 
 def _stylegan1(settings: Settings, variables: dict[str, object]) -> Generator:
+    grey = settings.take_channels("num_channels") == 1
     common = _common(settings, fmap_base=8192)
     common["mapping_width"] = settings.take("mapping_fmaps", 512)
     fused = settings.take("fused_scale", "auto")
@@ -147,6 +151,9 @@ def _stylegan1(settings: Settings, variables: dict[str, object]) -> Generator:
             raise WeightFileError(
                 "The network was saved while it was still growing (lod is not 0): use a later snapshot."
             )
+    if grey:
+        axes = {f"synthesis/ToRGB_lod0/{part}": axis for part, axis in COLOURS.items()}
+        variables = grey_as_rgb(variables, axes)
     readouts = [f"synthesis/ToRGB_lod{k}/{part}" for k in range(1, 11) for part in ("weight", "bias")]
     unused = ["lod", "synthesis/lod", *readouts]
     return load_state(StyleGAN1, config, variables, stylegan1_entries(config, fused), unused)
@@ -177,9 +184,9 @@ def stylegan1_entries(config: StyleGAN1Config, fused: str | bool) -> dict[str, S
 
 
 def _stylegan2(settings: Settings, variables: dict[str, object]) -> Generator:
+    grey = settings.take_channels("num_channels") == 1
     common = _common(settings, fmap_base=16384)
-    if common["mapping_layers"] != 1 and settings.take("mapping_fmaps", 512) not in (None, common["w_dim"]):
-        raise WeightFileError("The mapping network has another width than w: i2s reads those of equal width only.")
+    common["mapping_width"] = settings.take_hidden_width("mapping_fmaps", 512, common)
     settings.expect("resample_kernel", [1, 3, 3, 1])
     settings.expect("mapping_func", "G_mapping")
     settings.expect("synthesis_func", "G_synthesis_stylegan2", "G_synthesis")
@@ -189,6 +196,9 @@ def _stylegan2(settings: Settings, variables: dict[str, object]) -> Generator:
     settings.finish()
     with config_errors():
         config = StyleGAN2Config(**common)
+    if grey:
+        paths = [f"synthesis/{4 * 2**k}x{4 * 2**k}/ToRGB" for k in range(len(config.channels))]
+        variables = grey_as_rgb(variables, {f"{path}/{part}": axis for path in paths for part, axis in COLOURS.items()})
     return load_state(StyleGAN2, config, variables, stylegan2_entries(config), unused=["lod", "synthesis/lod"])
 
 

@@ -5,10 +5,14 @@ file has the table of stand-ins for the globals that they name. What the graph d
 shapes, settings, values) is checked by the converters.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from pickle import PROTO
 from typing import Any
+
+import numpy as np
+import torch
 
 from i2s.errors import WeightFileError, in_file, printable
 from i2s.weights.arrays import STORAGES, Arrays, Storage, rebuild_parameter, rebuild_tensor
@@ -26,7 +30,7 @@ def read_weights(path: str | Path) -> Any:
         path: A pickle or an archive of `torch.save`.
 
     Returns:
-        Dictionaries (also for OrderedDict, EasyDict, Namespace), lists, tuples, sets, str, int, float, bool, None,
+        A dictionary, a tuple, a `PersistentObject`, or one tensor or array. Inside: dictionaries (also for OrderedDict, EasyDict, Namespace), lists, tuples, sets, str, int, float, bool, None,
         `PersistentObject`, `TFNetwork`, tensors (on the CPU), numpy arrays and scalars, and memoryviews for bytes.
         There are no cycles and at most 100 levels, but branches may be shared many times over: look things up by name,
         and never walk or print all of it.
@@ -73,7 +77,9 @@ class Reader:
                 f"{core}.multiarray.scalar": StandIn("scalar", arrays.scalar, arguments=(2, 2)),
                 f"{core}.numeric._frombuffer": StandIn("_frombuffer", arrays.frombuffer, arguments=(4, 4)),
             }
-        self.torch = both | {f"torch.{name}": StandIn(f"torch.{name}") for name in STORAGES}
+        # A network of the official repositories may be saved by torch.save, whose storages lie outside of its pickle.
+        self.torch = {name: target for name, target in self.official.items() if target.reduce != self.nested_storage}
+        self.torch |= {f"torch.{name}": StandIn(f"torch.{name}") for name in STORAGES}
         # The settings of rosinality's training checkpoints.
         self.torch["argparse.Namespace"] = StandIn("Namespace", new=lambda: PendingObject("Namespace", namespace))
 
@@ -81,7 +87,7 @@ class Reader:
         """Read the object graph in `data`, a container of `kind`, and check it as a whole."""
         if kind == "torch-zip":
             tree = self.torch_zip(data)
-            if type(tree) is not dict:
+            if type(tree) not in (dict, PersistentObject, torch.Tensor, np.ndarray):
                 raise WeightFileError(f"The file holds {describe(tree)} instead of a dictionary: choose another file.")
         elif kind == "torch-legacy":
             tree = self.torch_legacy(data)
@@ -123,6 +129,11 @@ class Reader:
 
     def resolved(self, name: str, target: StandIn | None) -> StandIn:
         """Return the stand-in for the global `name`; `target` is None if the table has none."""
+        if target is None and re.fullmatch(r"[\w.]+\.(Generator|StyledGenerator|pSp)", name):
+            raise WeightFileError(
+                f"The file holds a whole Python object of the class {printable(name)}, which could only be read by "
+                "running its code: save model.state_dict() instead."
+            )
         if target is None:
             raise suspicious(f"asks for {printable(name)}")
         return target

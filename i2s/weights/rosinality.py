@@ -1,7 +1,10 @@
-"""StyleGAN2 generators from the .pt files of the rosinality implementation.
+"""StyleGAN2 generators from the .pt files of the rosinality implementation, and of what builds on it.
 
-Such a file is a dict of `g_ema` (the generator's tensors by name) and `latent_avg`. It has no settings, so the sizes of
-the network are read off the tensors, each of which must then fit.
+Such a file is a dict of `g_ema` (the generator's tensors by name) and `latent_avg`, the mean of w. It has no settings,
+so the sizes of the network are read off the tensors, each of which must then fit. Three more forms of it are read: the
+bare `state_dict`; checkpoints of pSp, e4e and ReStyle, in whose `state_dict` the generator is the `decoder`; and
+checkpoints of training, which lack `latent_avg` (the mean of many codes takes its place). Older files lack the noise
+maps, which that implementation then draws anew for each image; here they are drawn once.
 """
 
 import re
@@ -14,38 +17,91 @@ from i2s.errors import WeightFileError
 from i2s.generators.base import Generator
 from i2s.generators.file import config_errors
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from i2s.weights.load_state import Source, load_state, tensor_of
+from i2s.weights.load_state import Source, grey_as_rgb, load_state, tensor_of
+
+FIRST = "style.1.weight"  # every such generator has it
+
+
+def recognizes(tree: Mapping[str, object]) -> bool:
+    """True if an object graph is in one of the forms that `convert` reads."""
+    return "g_ema" in tree or FIRST in _generator_in(tree.get("state_dict", tree))
 
 
 def convert(tree: Mapping[str, object]) -> Generator:
-    """Convert the object graph of a rosinality file to the generator `g_ema`.
+    """Convert the object graph of a file to its generator.
 
     Raises:
         WeightFileError: It is incomplete or of another architecture.
     """
-    tensors = tree.get("g_ema")
+    tensors = tree["g_ema"] if "g_ema" in tree else tree.get("state_dict", tree)
     if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
         raise WeightFileError("Entry g_ema is not a dictionary of tensors: the file is damaged.")
-    if "latent_avg" not in tree:
-        raise WeightFileError(
-            "The file has no latent_avg, the mean of w (it is a training checkpoint): use a released file."
-        )
-    tensors = dict(tensors) | {"latent_avg": tree["latent_avg"]}
+    tensors = _generator_in(tensors)
+    tensors.pop("latent_avg", None)
     blocks = 1 + _count(tensors, r"to_rgbs\.(\d+)\.bias")
-    first = ["conv1"] + [f"convs.{2 * k - 1}" for k in range(1, blocks)]  # the second layer of each resolution
-    shape = _shape(tensors, "style.1.weight", 2)
+    depth = _count(tensors, r"style\.(\d+)\.weight")
+    second = ["conv1"] + [f"convs.{2 * k - 1}" for k in range(1, blocks)]  # the second layer of each resolution
+    width, z_dim = _shape(tensors, FIRST, 2)
+    w_dim = _shape(tensors, f"style.{max(depth, 1)}.weight", 2)[0]
     with config_errors():
         config = StyleGAN2Config(
             resolution=4 * 2 ** (blocks - 1),
-            z_dim=shape[1],
-            w_dim=shape[0],
-            mapping_layers=_count(tensors, r"style\.(\d+)\.weight"),
-            channels=[_shape(tensors, f"{name}.conv.weight", 5)[1] for name in first],
+            z_dim=z_dim,
+            w_dim=w_dim,
+            mapping_layers=depth,
+            mapping_width=None if width == w_dim else width,
+            channels=[_shape(tensors, f"{name}.conv.weight", 5)[1] for name in second],
             scaled_epsilon=True,
         )
     blurs = [f"convs.{2 * k}.conv.blur.kernel" for k in range(blocks - 1)]
     blurs += [f"to_rgbs.{k}.upsample.kernel" for k in range(blocks - 1)]
-    return load_state(StyleGAN2, config, tensors, stylegan2_entries(config, _filter(tensors, blurs)), unused=blurs)
+    entries = stylegan2_entries(config, _filter(tensors, blurs))
+    if _shape(tensors, "to_rgb1.bias", 4)[1] == 1:
+        names = ["to_rgb1"] + [f"to_rgbs.{k}" for k in range(blocks - 1)]
+        tensors = grey_as_rgb(tensors, {f"{name}.{part}": 1 for name in names for part in ("conv.weight", "bias")})
+    if not any(name.startswith("noises.") for name in tensors):
+        entries |= _noise_maps(entries)
+    average = _average(tree.get("latent_avg"), w_dim)
+    if average is None:
+        entries["mapping.w_mean"] = torch.zeros(w_dim)
+    else:
+        tensors["latent_avg"] = average
+    generator = load_state(StyleGAN2, config, tensors, entries, unused=blurs)
+    if average is None:
+        generator.mapping.w_mean.copy_(generator.mapping.mean())
+    return generator
+
+
+def _generator_in(tensors: object) -> dict[str, object]:
+    """Return the generator's tensors under their plain names: without `module.`, those of the decoder if there is one."""
+    if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
+        return {}
+    found = dict(tensors)
+    for prefix, others_too in (("module.", False), ("decoder.", True)):
+        inside = {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+        if inside and (others_too or len(inside) == len(found)):
+            found = inside
+    return found
+
+
+def _average(value: object, w_dim: int) -> object:
+    """Return `latent_avg` as one w; None if there is none, or one for each row that are not all the same."""
+    if value is None:
+        return None
+    rows = tensor_of(value, "latent_avg")
+    if not 1 <= rows.ndim <= 3 or rows.shape[-1] != w_dim or not rows.numel():
+        raise WeightFileError(f"Tensor latent_avg has shape {list(rows.shape)}, but the mean of w is [{w_dim}].")
+    rows = rows.reshape(-1, w_dim)
+    if not torch.isfinite(rows).all():
+        raise WeightFileError("Tensor latent_avg holds NaN or infinity: the file is damaged.")
+    return rows[0] if torch.allclose(rows, rows[0], atol=1e-6) else None
+
+
+def _noise_maps(entries: Mapping[str, Source | Tensor]) -> dict[str, Tensor]:
+    """Draw a noise map for each layer, the same ones each time."""
+    rng = torch.Generator().manual_seed(0)
+    names = [name for name in entries if name.endswith(".noise")]
+    return {name: torch.randn([4 * 2 ** int(name.split(".")[2])] * 2, generator=rng) for name in names}
 
 
 def _count(tensors: Mapping[str, object], pattern: str) -> int:

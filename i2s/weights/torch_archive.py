@@ -55,7 +55,9 @@ def read_legacy(cursor: Cursor, run: Run, budget: Budget) -> Any:
 
 def read_zip(data: memoryview, run: Run, budget: Budget) -> Any:
     """Read a zip with the object in `data.pkl` and each storage in `data/KEY`, uncompressed."""
-    members = _members(data)
+    members = read_members(data)
+    if any(name.endswith(".npy") for name in members):
+        raise WeightFileError("The file holds NumPy arrays (.npz), such as a latent code, no generator: choose another.")
     folder = [name[: -len("data.pkl")] for name in members if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(folder) != 1:
         raise WeightFileError("The file is a zip archive, but not one of torch.save: choose a weight file.")
@@ -102,8 +104,12 @@ def _declare(name: tuple, storages: dict[str, Storage], budget: Budget) -> Stora
     return storages[key]
 
 
-def _members(data: memoryview) -> dict[str, Callable[[], bytes]]:
-    """Return a function that reads each member of a zip, by name; all must be uncompressed.
+def read_members(data: memoryview, unpacked: int = 0) -> dict[str, Callable[[], bytes]]:
+    """Return a function that reads each member of a zip, by name.
+
+    Args:
+        data: The zip.
+        unpacked: Most bytes of all members together where one of them is compressed (deflate); 0: none may be.
 
     zipfile checks the CRC of what it reads. It would build a record for each entry of the directory before
     anything could be checked, so the entries are counted first by their signature.
@@ -120,9 +126,15 @@ def _members(data: memoryview) -> dict[str, Callable[[], bytes]]:
         raise WeightFileError("The file is a TorchScript program, not weights: choose a file with a state dictionary.")
     for name, info in infos.items():
         encrypted = info.flag_bits & 0x41
+        if unpacked and info.compress_type == zipfile.ZIP_DEFLATED and not encrypted:
+            continue
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or encrypted:
             raise suspicious(f"has the compressed member {printable(name)}")
-    if sum(info.file_size for info in infos.values()) > len(data) or len(infos) != len(archive.infolist()):
+    packed = any(info.compress_type != zipfile.ZIP_STORED for info in infos.values())
+    total = sum(info.file_size for info in infos.values())
+    if packed and total > unpacked:
+        raise suspicious(f"is a compressed archive of {total} bytes")
+    if sum(info.compress_size for info in infos.values()) > len(data) or len(infos) != len(archive.infolist()):
         raise suspicious("is a zip archive whose members overlap")
 
     def reading(info: zipfile.ZipInfo) -> Callable[[], bytes]:

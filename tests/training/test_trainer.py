@@ -9,8 +9,9 @@ from helpers import small_generator
 from PIL import Image
 from tiny_run import BATCH, MATCHED, PLAIN, TINY, checkpoint_tensors, make_trainer, quiet
 
+from i2s.encoder import Encoder
 from i2s.errors import OutputError, SettingsError, WeightFileError
-from training.checkpoint import FILE, save_checkpoint
+from training.checkpoint import FILE, load_discriminator, save_checkpoint, save_discriminator
 from training.configs import CONFIGS, TrainConfig
 from training.export import read_run
 from training.trainer import BEST, BEST_WITHOUT_NOISE
@@ -432,3 +433,38 @@ def test_refit_moves_the_mapping_and_the_average_takes_it_over(tmp_path):
     run.train(report=quiet)
     assert not unchanged(run.generator.mapping, before)
     assert unchanged(run.g_ema.mapping, copies(run.generator.mapping))
+
+
+def test_run_starts_in_the_adversarial_phase_with_the_networks_of_another(tmp_path):
+    first = make_trainer(tmp_path / "a", MATCHED)
+    first.train(report=quiet)
+    generator, encoder, _ = read_run(tmp_path / "a")
+    file = save_discriminator(first.discriminator.state_dict(), tmp_path / "d.safetensors")
+
+    run = make_trainer(tmp_path / "b", MATCHED, start=generator, seed=3)
+    run.start_adversarial(encoder, load_discriminator(file))
+    assert run.state["phase"] == "adversarial" and unchanged(run.generator.mapping, copies(generator.mapping))
+    for name, weight in run.discriminator.state_dict().items():
+        torch.testing.assert_close(weight, first.discriminator.state_dict()[name], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(run.bank.codes[: len(run.faces)], run.encode(run.faces))
+    frozen = copies(run.encoder)
+    bank = run.bank.codes.clone()
+    run.train(report=stop_after(run, "adversarial", 1))
+    assert unchanged(run.encoder, frozen) and torch.equal(run.bank.codes, bank)
+    assert not unchanged(run.generator.synthesis, copies(generator.synthesis))
+
+
+def test_start_refuses_networks_of_other_shapes(tmp_path):
+    run = make_trainer(tmp_path / "a", MATCHED)
+    with pytest.raises(SettingsError, match="shapes"):
+        run.start_adversarial(Encoder((8, 8), 12))
+    with pytest.raises(SettingsError, match="shapes"):
+        run.start_adversarial(run.encoder, {"weight": torch.zeros(1)})
+
+
+def test_discriminator_file_is_checked(tmp_path):
+    with pytest.raises(WeightFileError, match="no file"):
+        load_discriminator(tmp_path / "none.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(WeightFileError, match="broken"):
+        load_discriminator(tmp_path / "broken.safetensors")

@@ -81,6 +81,19 @@ def dump(tree, protocol=4) -> bytes:
         return pickle.dumps(tree, protocol=protocol)
 
 
+def official(node):
+    """The objects of the official repositories that an object graph describes (`trees.py`), to be pickled."""
+    if type(node).__name__ == "PersistentObject":
+        return Module(node.class_name, **official(node.state))
+    if type(node).__name__ == "TFNetwork":
+        return Network(**official(node.state))
+    if isinstance(node, dict):
+        return type(node)((name, official(value)) for name, value in node.items())
+    if isinstance(node, (list, tuple)):
+        return type(node)(map(official, node))
+    return node
+
+
 def _module(class_name, parameters=None, buffers=None, modules=None, **attributes):
     return Module(
         class_name,
@@ -153,7 +166,8 @@ def state_dict(seed=0) -> dict:
 
 def torch_file(obj, legacy=False) -> bytes:
     file = io.BytesIO()
-    torch.save(obj, file, _use_new_zipfile_serialization=not legacy)
+    with official_names():
+        torch.save(obj, file, _use_new_zipfile_serialization=not legacy)
     return file.getvalue()
 
 

@@ -80,6 +80,7 @@ def ada(generator, base: int, largest: int, flat: bool = False) -> dict:
     own = {"channel_base": base, "channel_max": largest, "num_fp16_res": 4}
     own |= {} if config.architecture == "skip" else {"architecture": config.architecture}
     inner = {"num_layers": config.mapping_layers}
+    inner |= {"layer_features": config.mapping_width} if config.mapping_width else {}
     kwargs = {"mapping_kwargs": inner} | (own if flat else {"synthesis_kwargs": own})
     expected = nvidia_torch.expected_stylegan2(config)
     filtered = ("SynthesisBlock", "SynthesisLayer", "Conv2dLayer")
@@ -93,7 +94,9 @@ def ada(generator, base: int, largest: int, flat: bool = False) -> dict:
 def stylegan3(generator) -> dict:
     """A StyleGAN3 as its repository pickles it."""
     config = generator.config
-    kwargs = {"mapping_kwargs": {"num_layers": config.mapping_layers}, "conv_kernel": config.conv_kernel}
+    inner = {"num_layers": config.mapping_layers}
+    inner |= {"layer_features": config.mapping_width} if config.mapping_width else {}
+    kwargs = {"mapping_kwargs": inner, "conv_kernel": config.conv_kernel}
     kwargs |= {"channel_base": config.channel_base, "channel_max": config.channel_max}
     kwargs |= {"use_radial_filters": config.radial_filters}
     expected = nvidia_torch.expected_stylegan3(config)
@@ -125,7 +128,7 @@ def tensorflow(generator, base: int, largest: int) -> tuple:
     kwargs = {"num_channels": 3, "resolution": config.resolution, "label_size": 0, "fmap_base": base}
     kwargs |= {"fmap_max": largest, "latent_size": config.z_dim, "dlatent_size": config.w_dim}
     kwargs |= {"mapping_layers": config.mapping_layers}
-    kwargs["mapping_fmaps"] = config.mapping_width if first else config.w_dim
+    kwargs["mapping_fmaps"] = config.mapping_width or config.w_dim
     version = 3 if first else 4
     function = "G_synthesis" if first else "G_synthesis_stylegan2"
     broadcast = kwargs | {"dlatent_broadcast": generator.num_ws}
@@ -146,3 +149,51 @@ def rosinality(generator) -> dict:
         found |= {f"convs.{2 * k}.conv.blur.kernel": fir * 4, f"to_rgbs.{k}.upsample.kernel": fir * 4}
     average = found.pop("latent_avg")
     return {"g_ema": found, "latent_avg": average}
+
+
+def modules(tree) -> dict[str, PersistentObject]:
+    """The modules of `G_ema` by path."""
+    return nvidia_torch.modules_of(tree["G_ema"])
+
+
+def make_grey(tree) -> None:
+    """Keep the first colour of a torch pickle's network."""
+    found = modules(tree)
+    found[""].state["_init_kwargs"]["img_channels"] = found[""].state["img_channels"] = 1
+    for path, module in found.items():
+        if module.class_name == "ToRGBLayer" or module.state.get("is_torgb"):
+            parameters = module.state["_parameters"]
+            parameters |= {name: parameters[name][:1] for name in ("weight", "bias")}
+        if module.state.get("is_torgb"):
+            layers = found["synthesis"].state["_modules"]
+            last = path.rpartition(".")[2]
+            layers[last.rpartition("_")[0] + "_1"] = layers.pop(last)
+
+
+def make_grey_tensorflow(tree) -> None:
+    """Keep the first colour of a TensorFlow file's network."""
+    networks = [tree[2], *tree[2].state["components"].values()]
+    for network in networks:
+        network.state["static_kwargs"]["num_channels"] = 1
+        network.state["variables"] = [
+            (name, value[..., :1] if "ToRGB" in name and not name.endswith(("mod_weight", "mod_bias")) else value)
+            for name, value in network.state["variables"]
+        ]
+
+
+def make_conditional(tree, classes: int, embedding: int | None = None) -> None:
+    """Give a torch pickle's network classes, with random weights."""
+    found = modules(tree)
+    kwargs = found[""].state["_init_kwargs"]
+    width = embedding or kwargs["w_dim"]
+    inputs = kwargs["z_dim"] + width
+    kwargs["c_dim"] = found[""].state["c_dim"] = found["mapping"].state["c_dim"] = classes
+    if embedding:
+        kwargs["mapping_kwargs"]["embed_features"] = embedding
+    first = found["mapping.fc0"].state
+    first["weight_gain"] = 0.01 / inputs**0.5
+    first["_parameters"]["weight"] = 100 * torch.randn(len(first["_parameters"]["weight"]), inputs)
+    gains = {"activation": "linear", "weight_gain": classes**-0.5, "bias_gain": 1}
+    embed = module("FullyConnectedLayer", **gains)
+    embed.state["_parameters"] = {"weight": torch.randn(width, classes), "bias": torch.randn(width)}
+    found["mapping"].state["_modules"]["embed"] = embed
