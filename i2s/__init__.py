@@ -16,7 +16,7 @@ __getattr__, _, _names = lazy_loader.attach(
     __name__,
     submod_attrs={
         "edits": ["crossover", "morph", "transfer_expression"],
-        "embedding": ["EmbedSettings", "NoiseSettings", "TuningSettings", "embed"],
+        "embedding": ["EmbedSettings", "NoiseSettings", "TuningSettings", "embed", "interrupted_result"],
         "embedding.result": ["EmbedResult"],
         "errors": ["I2SError"],
         "figures": ["contact_sheet", "write_video"],

@@ -1,5 +1,5 @@
 from .edits import crossover, morph, transfer_expression
-from .embedding import EmbedSettings, NoiseSettings, TuningSettings, embed
+from .embedding import EmbedSettings, NoiseSettings, TuningSettings, embed, interrupted_result
 from .embedding.result import EmbedResult
 from .errors import I2SError
 from .figures import contact_sheet, write_video
@@ -18,6 +18,7 @@ __all__ = [
     "contact_sheet",
     "crossover",
     "embed",
+    "interrupted_result",
     "load_generator",
     "load_perceptual",
     "load_photos",

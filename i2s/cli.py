@@ -10,10 +10,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from i2s.errors import I2SError, LatentError, OutputError, SettingsError
+from i2s.console import Interrupts, tolerant_streams
+from i2s.errors import I2SError, ImageError, LatentError, OutputError, SettingsError, WeightFileError, one_line
+from i2s.files import check_folder, check_replaceable, local_path
+from i2s.inputs import find_files, find_photos
 
 if TYPE_CHECKING:  # torch is imported by the commands that need it: --help is quick
     from torch import Tensor
@@ -23,18 +27,34 @@ if TYPE_CHECKING:  # torch is imported by the commands that need it: --help is q
 
 SHEET = "sheet.png"  # the contact sheet of `i2s embed`
 HOLD = 8  # times that a video shows its last frame
+LONGEST_NAME = 255  # bytes of a file's name
+NUMBER = 6  # bytes of a name that are left for a number
+LATENT_ENDINGS = (".npz", ".npy", ".pt", ".pth", ".pkl")  # codes of other tools
+BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells have it
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    options = parser().parse_args(arguments)
+    with tolerant_streams() as stdout, Interrupts() as interrupts:
+        options = parser().parse_args(arguments)
+        options.interrupts = interrupts
+        code = _run(options)
+        stdout.flush()
+        if stdout.error is None or code:
+            return code
+        if isinstance(stdout.error, BrokenPipeError):
+            return BROKEN_PIPE
+        print(f"i2s: Standard output could not be written ({one_line(stdout.error)}).", file=sys.stderr)
+        return OutputError.exit_code
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the function of the command; its errors become sentences and exit codes."""
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
         print("i2s: stopped.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return 141
+        return options.interrupts.exit_code
     except I2SError as error:
         if options.debug:
             raise
@@ -67,13 +87,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _embed_options(_command(commands, "embed", cmd_embed, "find the latent codes of photos"))
-    _morph_options(_command(commands, "morph", cmd_morph, "blend two results"))
+    _morph_options(_command(commands, "morph", cmd_morph, "blend results"))
     _generator_options(_command(commands, "info", cmd_info, "show device, generator and networks"))
     inspect = _command(commands, "inspect", cmd_inspect, "show what is in a weight file")
-    inspect.add_argument("file", type=Path, metavar="FILE")
+    inspect.add_argument("file", metavar="FILE")
     convert = _command(commands, "convert", cmd_convert, "weights to safetensors")
     convert.add_argument("file", metavar="FILE", help="weight file, or a name of `i2s generators`")
-    convert.add_argument("out", type=Path, metavar="OUT.safetensors")
+    convert.add_argument("out", metavar="OUT.safetensors")
     convert.add_argument("--half", action="store_true", help="half the size, at half precision")
     _command(commands, "generators", cmd_generators, "list the known generators")
     return top
@@ -87,18 +107,19 @@ def _command(commands, name: str, run, help: str) -> argparse.ArgumentParser:
 
 def _embed_options(embed: argparse.ArgumentParser) -> None:
     add = embed.add_argument
-    add("photos", nargs="+", type=Path, metavar="PHOTO")
-    add("-o", "--out", type=Path, default=Path("i2s-out"), help="folder of the results (default i2s-out)")
+    add("photos", nargs="+", metavar="PHOTO", help="a file, a pattern, a folder, or - for standard input")
+    add("-o", "--out", default="i2s-out", help="folder of the results (default i2s-out)")
     presets = "image2stylegan, stylegan2, ii2s, image2stylegan++, pti"
     add("--preset", default="fast", help=f"fast (default), or the settings of a paper: {presets}")
     add("--steps", type=int, help="optimisation steps (default: the preset's; fast 150, the paper 5000)")
     add("--budget", type=float, metavar="SECONDS", help="time for the optimisation, in place of steps")
     add("--space", choices=("z", "w", "w+"), help="latent space of the code (default w+)")
     add("--init", help="initial code: mean, uniform, zeros, nearest, encoder or auto (default: the preset's)")
+    add("--start", metavar="FILE", help="initial code: a result, or a code of another tool (.npz, .npy, .pt)")
     add("--seed", type=int, help="of random numbers (default 0)")
-    add("--mask", type=Path, metavar="IMAGE", help="white where pixels count; for inpainting, where they are known")
+    add("--mask", metavar="IMAGE", help="white where pixels count; for inpainting, where they are known")
     add("--task", metavar="TASK", help="inpainting, colorization, super-resolution[:PX] or denoising[:PX]")
-    add("--checkpoint", type=Path, metavar="FILE", help="file to which the state is written every 100 steps")
+    add("--checkpoint", metavar="FILE", help="file to which the state is written every 100 steps")
     add("--resume", action="store_true", help="go on from the checkpoint if it is there")
     _perceptual_option(embed)
     add("--video", choices=("none", "gif", "mp4"), default="none", help="video of the optimisation")
@@ -109,10 +130,10 @@ def _embed_options(embed: argparse.ArgumentParser) -> None:
 
 def _morph_options(morph: argparse.ArgumentParser) -> None:
     add = morph.add_argument
-    add("a", type=Path, metavar="A", help="a .safetensors of `i2s embed`, or a photo")
-    add("b", type=Path, metavar="B")
-    add("-o", "--out", type=Path, default=Path("morph.gif"), help=".gif, .mp4 or .png (a contact sheet)")
-    add("--frames", type=int, default=24)
+    what = "a .safetensors of `i2s embed`, a .npz, .npy or .pt of another tool, or a photo; FILE#2 is its second code"
+    add("codes", nargs="+", metavar="CODE", help=what)
+    add("-o", "--out", default="morph.gif", help=".gif, .mp4 or .png (a contact sheet)")
+    add("--frames", type=int, default=24, help="from each code to the next (default 24)")
     add("--fps", type=int, default=12)
     add("--steps", type=int, default=300, help="optimisation steps for photos (default 300)")
     _perceptual_option(morph)
@@ -133,7 +154,16 @@ def _load_generator(options: argparse.Namespace) -> "Generator":
     from i2s.device import choose_device
     from i2s.generators import DEFAULT, load_generator
 
+    _generator_file(options.generator)
     return load_generator(options.generator or DEFAULT, choose_device(options.device))
+
+
+def _generator_file(name: str | None) -> Path | None:
+    """Return the path of --generator, or None for a name of the catalog; WeightFileError for a web address."""
+    if name is None:
+        return None
+    path = local_path(name, WeightFileError, "download the file and give its path, or a name of `i2s generators`")
+    return path if os.path.isfile(path) else None
 
 
 # ---- embed -----------------------------------------------------------------------------------------------------------
@@ -141,48 +171,69 @@ def _load_generator(options: argparse.Namespace) -> "Generator":
 
 def cmd_embed(options: argparse.Namespace) -> int:
     """Find the latent codes of photos; writes NAME.safetensors and NAME.png for each, and a contact sheet."""
-    import warnings
-
-    from i2s import embed
+    from i2s.figures import check_video
     from i2s.images import load_photos
+    from i2s.weights.latents import read_latents
 
     # Check everything that can be checked before the work
     if options.resume and options.checkpoint is None:
         raise SettingsError("--resume goes on from a checkpoint, but none is given: add --checkpoint FILE.")
+    out = local_path(options.out)
+    checkpoint = None if options.checkpoint is None else local_path(options.checkpoint)
+    mask = None if options.mask is None else local_path(options.mask, ImageError, "download the mask")
+    photos = find_photos(options.photos)
     video = [] if options.video == "none" else [f".{options.video}"]
     endings = [".safetensors", ".png", *(["-full.png"] if options.full_size else []), *video]
-    stems = unique_stems(options.photos, endings)
+    stems = unique_stems([Path("stdin") if isinstance(photo, bytes) else photo for photo in photos], endings)
     generator = _load_generator(options)
-    targets = load_photos(options.photos, generator.resolution)
-    task = _task(options, generator.resolution)
+    targets = load_photos(photos, generator.resolution)
+    task = _task(options.task, mask, generator.resolution, photos)
+    start = None if options.start is None else local_path(options.start, LatentError)
+    inputs = [photo for photo in photos if isinstance(photo, Path)] + [mask, start, _generator_file(options.generator)]
     files = [stem + ending for stem in stems for ending in endings] + [SHEET]
-    check_outputs(options.out, files, [*options.photos, options.mask], options.checkpoint)
+    check_outputs(out, files, inputs, checkpoint, options.resume)
+    if video:
+        check_video(out / f"{stems[0]}{video[0]}")
+
+    result = _embed(
+        targets,
+        generator,
+        preset=options.preset,
+        start=None if start is None else read_latents(start),
+        perceptual=options.perceptual,
+        checkpoint=checkpoint,
+        resume=options.resume,
+        progress=not options.quiet,
+        **task,
+        **_settings(options),
+    )
+    with options.interrupts.deferred():
+        print(f"generator: {result.generator}\nperceptual network: {result.perceptual or 'none'}")
+        with kept_on_failure(result):
+            _write_results(result, stems, out, photos, mask, options)
+    if result.stopped:
+        more = "; --resume goes on from the checkpoint" if checkpoint and checkpoint.exists() else ""
+        print(f"i2s: ended early ({result.stopped}); what was found is saved{more}.", file=sys.stderr)
+        return options.interrupts.exit_code if result.interrupted else 1
+    return options.interrupts.exit_code if options.interrupts.received else 0
+
+
+def _embed(photos: Any, generator: "Generator", **keywords: Any) -> "EmbedResult":
+    """Embed, and print the result's notices; an interrupted one is a result as well."""
+    import warnings
+
+    from i2s import embed
+    from i2s.embedding import EmbedInterrupted
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the result's notices, printed below
-        result = embed(
-            targets,
-            generator,
-            preset=options.preset,
-            perceptual=options.perceptual,
-            checkpoint=options.checkpoint,
-            resume=options.resume,
-            progress=not options.quiet,
-            **task,
-            **_settings(options),
-        )
-
-    # Report and write
-    print(f"generator: {result.generator}\nperceptual network: {result.perceptual or 'none'}")
+        warnings.simplefilter("ignore")  # the notices
+        try:
+            result = embed(photos, generator, **keywords)
+        except EmbedInterrupted as stop:
+            result = stop.result
     for notice in result.notices:
         print(f"i2s: {notice}", file=sys.stderr)
-    with saved_elsewhere_on_failure(result):
-        _write_results(result, stems, options)
-    if result.stopped:
-        more = "; --resume goes on from the checkpoint" if options.checkpoint and options.checkpoint.exists() else ""
-        print(f"i2s: ended early ({result.stopped}); what was found is saved{more}.", file=sys.stderr)
-        return 130 if result.interrupted else 1
-    return 0
+    return result
 
 
 def _settings(options: argparse.Namespace) -> dict:
@@ -191,38 +242,45 @@ def _settings(options: argparse.Namespace) -> dict:
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
-def _task(options: argparse.Namespace, resolution: int) -> dict:
+def _task(task: str | None, mask: Path | None, resolution: int, photos: "list[Path | bytes]") -> dict:
     """Mask and degradation for `embed`: a mask hides pixels for inpainting, and weighs them otherwise."""
     from i2s.embedding import degradation_for
     from i2s.images import load_mask
 
-    mask = None if options.mask is None else load_mask(options.mask, resolution)
-    if options.task is None:
-        return {"mask": mask}
-    hides = options.task.partition(":")[0] == "inpainting"
-    return {"degradation": degradation_for(options.task, resolution, mask), "mask": None if hides else mask}
+    weights = None if mask is None else load_mask(mask, resolution, photos)
+    if task is None:
+        return {"mask": weights}
+    hides = task.partition(":")[0] == "inpainting"
+    return {"degradation": degradation_for(task, resolution, weights), "mask": None if hides else weights}
 
 
-def _write_results(result: "EmbedResult", stems: list[str], options: argparse.Namespace) -> None:
-    """Write the result of each photo, and the contact sheet."""
+def _write_results(
+    result: "EmbedResult",
+    stems: list[str],
+    out: Path,
+    photos: list[Path | bytes],
+    mask: Path | None,
+    options: argparse.Namespace,
+) -> None:
+    """Write the result of each photo, the codes first, and the contact sheet."""
     from i2s.embedding import full_size
     from i2s.figures import contact_sheet
     from i2s.images import write_image
 
-    for k, stem in enumerate(stems):
-        one = result.select(k)
-        one.save(options.out / f"{stem}.safetensors")
-        write_image(one.image, options.out / f"{stem}.png")
+    singles = [result.select(k) for k in range(len(stems))]
+    for stem, one in zip(stems, singles):
+        one.save(out / f"{stem}.safetensors")
+        print(f"{out / stem}.safetensors  loss {one.loss[0, 0]:.4f} -> {one.loss[-1, 0]:.4f}")
+    for stem, one, photo in zip(stems, singles, photos):
+        write_image(one.image, out / f"{stem}.png")
         if options.full_size:
-            whole = full_size(one.image, options.photos[k], options.task or "", options.mask)
-            write_image(whole, options.out / f"{stem}-full.png")
+            write_image(full_size(one.image, photo, options.task or "", mask), out / f"{stem}-full.png")
         if options.video != "none":
-            _write_history(one, options.out / f"{stem}.{options.video}")
-        print(f"{options.out / stem}.safetensors  loss {one.loss[0, 0]:.4f} -> {one.loss[-1, 0]:.4f}")
-    pairs = [image for k in range(len(stems)) for image in (result.target[k], result.image[k])]
+            _write_history(one, out / f"{stem}.{options.video}")
+    pairs = [image for one in singles for image in (one.target, one.image)]
     labels = [text for stem in stems for text in (stem, "embedded")]
-    write_image(contact_sheet(pairs, columns=min(8, len(pairs)), labels=labels), options.out / SHEET)
-    print(f"{options.out / SHEET}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s")
+    write_image(contact_sheet(pairs, columns=min(8, len(pairs)), labels=labels), out / SHEET)
+    print(f"{out / SHEET}  photos beside their embeddings; {result.steps} steps in {result.seconds:.1f} s")
 
 
 def _write_history(result: "EmbedResult", path: Path) -> None:
@@ -234,14 +292,18 @@ def _write_history(result: "EmbedResult", path: Path) -> None:
 
 
 def unique_stems(photos: list[Path], endings: list[str]) -> list[str]:
-    """Name each photo's results: its stem, numbered if a file STEM + ending is taken already.
+    """Name each photo's results: its stem, shortened if it is too long, numbered if STEM + ending is taken already.
 
     Upper and lower case are the same, as they are in the file systems of macOS and Windows.
     """
     stems: list[str] = []
     taken = {SHEET}
+    room = LONGEST_NAME - NUMBER - max(map(len, endings))
     for photo in photos:
-        first = stem = photo.stem or "photo"
+        first = photo.stem or "photo"
+        while len(os.fsencode(first)) > room:
+            first = first[:-1]
+        stem = first
         number = 2
         while not taken.isdisjoint(files := [(stem + ending).casefold() for ending in endings]):
             stem, number = f"{first}-{number}", number + 1
@@ -250,103 +312,178 @@ def unique_stems(photos: list[Path], endings: list[str]) -> list[str]:
     return stems
 
 
-def check_outputs(folder: Path, files: list[str], inputs: list[Path | None], checkpoint: Path | None) -> None:
-    """Check, before the work, that the results can be written.
+def check_outputs(
+    folder: Path, files: list[str], inputs: list[Path | None], checkpoint: Path | None, resume: bool = False
+) -> None:
+    """Check, before the work, that the results can be written, and replace nothing but results.
 
     Args:
         folder: Folder of the results.
         files: Their names.
         inputs: Files that are read, and must not be overwritten.
         checkpoint: File of the checkpoint.
+        resume: It is read first.
 
     Raises:
-        OutputError: A folder cannot be written to, or a result would overwrite an input.
+        OutputError: A folder cannot be written to, or a result would overwrite an input or a file of another kind.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file, not a folder for the results: choose another one with --out.")
-    _check_writable(folder)
+    from i2s.embedding import checkpoint as checkpoints
+    from i2s.embedding import result as results
+
+    written = [folder / file for file in files]
     if checkpoint is not None:
-        _check_writable(checkpoint.parent)
-    written = [folder / file for file in files] + ([] if checkpoint is None else [checkpoint])
+        check_folder(checkpoint.parent)
+        if checkpoint.resolve() in [path.resolve() for path in written]:
+            raise OutputError(f"The checkpoint {checkpoint} would be overwritten by a result: give it another name.")
+    check_folder(folder)
     for given in inputs:
-        if given is not None and any(_same(given, path) for path in written):
+        if given is not None and any(_same(given, path) for path in [*written, *([checkpoint] if checkpoint else [])]):
             raise OutputError(f"{given} would be overwritten by a result: choose another folder with --out.")
+    earlier = {path.stem for path in folder.glob("*.safetensors")}
+    for path in written:
+        check_replaceable(path, results.FORMAT if path.suffix == ".safetensors" else None)
+        stem = path.stem.removesuffix("-full")
+        if path.exists() and not (earlier if path.name == SHEET else earlier & {path.stem, stem}):
+            raise OutputError(f"{path} exists and is no result of i2s embed: choose another folder with --out.")
+    if checkpoint is not None and not resume:
+        check_replaceable(checkpoint, checkpoints.FORMAT)
 
 
 @contextmanager
-def saved_elsewhere_on_failure(result: "EmbedResult") -> Iterator[None]:
-    """If writing fails within, save the result to the temporary folder, and say where in the OutputError."""
+def kept_on_failure(result: "EmbedResult | None") -> Iterator[None]:
+    """If something fails or is stopped within, save the result to the temporary folder, and say where."""
     try:
         yield
-    except OutputError as error:
-        place = Path(tempfile.gettempdir()) / f"i2s-embedding-{os.getpid()}.safetensors"
+    except BaseException as error:
+        place = Path(tempfile.gettempdir()) / f"i2s-embedding-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.safetensors"
         try:
+            if result is None:
+                raise
             result.save(place)
         except OutputError:
             raise error from None
-        raise OutputError(f"{error} What was found is in {place}.") from error
+        if isinstance(error, I2SError):
+            raise type(error)(f"{error} What was found is in {place}.") from error
+        print(f"i2s: What was found is in {place}.", file=sys.stderr)
+        raise
 
 
 def _same(a: Path, b: Path) -> bool:
-    return a.exists() and b.exists() and a.samefile(b)
-
-
-def _check_writable(folder: Path) -> None:
-    from i2s.files import write_atomically
-
-    write_atomically(folder / ".i2s-probe", b"").unlink()
+    return os.path.exists(a) and os.path.exists(b) and os.path.samefile(a, b)
 
 
 # ---- morph -----------------------------------------------------------------------------------------------------------
 
 
 def cmd_morph(options: argparse.Namespace) -> int:
-    """Blend two embeddings, w = lambda w1 + (1 - lambda) w2, as a video or a contact sheet."""
-    import torch
+    """Blend embeddings, w = lambda w1 + (1 - lambda) w2, each with the next, as a video or a contact sheet."""
+    from i2s.edits import morph_through
+    from i2s.figures import check_video, contact_sheet, write_video
+    from i2s.images import load_photos, to_pil, write_image
 
-    from i2s.edits import morph
-    from i2s.figures import contact_sheet, write_video
-    from i2s.images import write_image
-
+    # Check everything that can be checked before the work
     if options.frames < 2:
         raise SettingsError("A morph needs at least 2 frames: give --frames 2 or more.")
-    if options.out.suffix.lower() not in (".gif", ".mp4", ".png"):
-        raise OutputError(f"{options.out} has none of the endings .gif, .mp4, .png: choose one of them.")
-    generator = _load_generator(options)
-    first, second = (_code(path, generator, options) for path in (options.a, options.b))
-    w_plus = morph(first, second, torch.linspace(1, 0, options.frames))  # from A to B
-    with torch.no_grad():
-        frames = torch.cat([generator.synthesis(w[None].to(generator.device)).cpu() for w in w_plus])
-    if options.out.suffix.lower() == ".png":
-        write_image(contact_sheet(list(frames), columns=min(options.frames, 8)), options.out)
+    out = local_path(options.out)
+    if out.suffix.lower() not in (".gif", ".mp4", ".png"):
+        raise OutputError(f"{out} has none of the endings .gif, .mp4, .png: choose one of them.")
+    files = [file for argument in options.codes for file in _code_files(argument)]  # each with a number or None
+    for given in [*(path for path, _ in files), _generator_file(options.generator)]:
+        if given is not None and _same(given, out):
+            raise OutputError(f"{given} would be overwritten by the morph: choose another name with --out.")
+    if out.suffix.lower() == ".png":
+        check_replaceable(out)
     else:
-        write_video(frames, options.out, fps=options.fps, boomerang=True)
-    print(options.out)
+        check_video(out, options.fps)
+    generator = _load_generator(options)
+    codes = [_load_codes(path, number, generator) for path, number in files]  # None for a photo
+    photos = [path for (path, _), code in zip(files, codes) if code is None]
+    targets = load_photos(photos, generator.resolution) if photos else None
+    if sum(1 if code is None else len(code) for code in codes) < 2:
+        raise SettingsError("A morph needs at least two codes: give another result or photo.")
+    check_folder(out.parent)
+
+    # Embed the photos, all at once
+    result = None
+    if photos:
+        result = _embed(targets, generator, steps=options.steps, perceptual=options.perceptual)
+    with kept_on_failure(result):
+        if result is not None and result.interrupted:
+            raise KeyboardInterrupt
+        found = iter([] if result is None else result.w_plus)
+        w_plus = [w for code in codes for w in ([next(found)] if code is None else code)]
+        frames = _images(generator, morph_through(w_plus, options.frames))
+        if out.suffix.lower() == ".png":
+            images = [to_pil(image) for image in frames]
+            write_image(contact_sheet(images, columns=min(len(images), 8)), out)
+        else:
+            write_video(frames, out, fps=options.fps, boomerang=True)
+    print(out)
     return 0
 
 
-def _code(path: Path, generator: "Generator", options: argparse.Namespace) -> "Tensor":
-    """Load the W+ code [num_ws, w_dim] of a result file, or embed a photo."""
-    from i2s import EmbedResult, embed
+def _images(generator: "Generator", w_plus: "Tensor") -> "Iterator[Tensor]":
+    """Generate the images of codes, one after the other, as all of them may be too many for the memory."""
+    import torch
 
-    if path.suffix == ".safetensors":
-        result = EmbedResult.load(path)
-        w_plus = result.w_plus
-        if w_plus.shape[1:] != (generator.num_ws, generator.w_dim):
-            raise LatentError(
-                f"{path} holds a code of shape {list(w_plus.shape[1:])}, but this generator takes "
-                f"[{generator.num_ws}, {generator.w_dim}]: embed the photo with the same --generator."
-            )
-        if result.generator != generator.describe():
-            other = f"{path} is a code of another generator, {result.generator}"
-            print(f"i2s: {other}: its image is another one here.", file=sys.stderr)
-        if any(result.tuned) or any(noise.ndim == 4 for noise in result.noise):
-            print(
-                f"i2s: {path} has weights or noise maps of its own, which the morph leaves out: it blends codes alone.",
-                file=sys.stderr,
-            )
-        return w_plus[0]
-    return embed(path, generator, steps=options.steps, perceptual=options.perceptual).w_plus[0]
+    for w in w_plus:
+        with torch.no_grad():
+            image = generator.synthesis(w[None].to(generator.device)).cpu()  # [1, 3, R, R]
+        yield image
+
+
+def _code_files(argument: str) -> list[tuple[Path, int | None]]:
+    """Return the files of an argument of `i2s morph`, and of FILE#K the number K."""
+    advice = "download the file and give its path"
+    name, mark, number = argument.rpartition("#")
+    if mark and number.isdecimal() and not os.path.exists(local_path(argument, LatentError, advice)):
+        return [(path, int(number)) for path in find_files(name, LatentError, advice)]
+    return [(path, None) for path in find_files(argument, LatentError, advice)]
+
+
+def _load_codes(path: Path, number: int | None, generator: "Generator") -> "Tensor | None":
+    """Load the W+ codes [N, num_ws, w_dim] of a file, or the one of that number; None for a photo."""
+    from i2s import EmbedResult
+
+    ending = path.suffix.lower()
+    if ending not in (".safetensors", *LATENT_ENDINGS):
+        if number is not None:
+            raise LatentError(f"{path} is no file of codes, and has no code {number}: leave out #{number}.")
+        return None
+    result = EmbedResult.load(path) if ending == ".safetensors" else None
+    w_plus = _codes_of_other_tools(path, generator) if result is None else result.w_plus
+    if w_plus.shape[1:] != (generator.num_ws, generator.w_dim):
+        raise LatentError(
+            f"{path} holds a code of shape {list(w_plus.shape[1:])}, but this generator takes "
+            f"[{generator.num_ws}, {generator.w_dim}]: embed the photo with the same --generator."
+        )
+    if number is not None and not 1 <= number <= len(w_plus):
+        raise LatentError(f"{path} has no code {number}: it holds {len(w_plus)}, counted from 1.")
+    if number is None and len(w_plus) > 1:
+        print(
+            f"i2s: {path} holds {len(w_plus)} codes, which all take part: {path}#1 is the first alone.",
+            file=sys.stderr,
+        )
+    if result is not None and result.generator != generator.describe():
+        other = f"{path} is a code of another generator, {result.generator}"
+        print(f"i2s: {other}: its image is another one here.", file=sys.stderr)
+    if result is not None and (any(result.tuned) or any(noise.ndim == 4 for noise in result.noise)):
+        print(
+            f"i2s: {path} has weights or noise maps of its own, which the morph leaves out: it blends codes alone.",
+            file=sys.stderr,
+        )
+    return w_plus if number is None else w_plus[number - 1 : number]
+
+
+def _codes_of_other_tools(path: Path, generator: "Generator") -> "Tensor":
+    """Load codes of another tool as [N, num_ws, w_dim]; one row for a photo is that of all layers."""
+    from i2s.weights.latents import read_latents
+
+    codes = read_latents(path)  # [w_dim], [N or num_ws, w_dim] or [N, num_ws or 1, w_dim]
+    if codes.ndim == 2 and len(codes) == generator.num_ws:
+        codes = codes[None]
+    codes = codes.reshape(-1, 1, codes.shape[-1]) if codes.ndim < 3 else codes
+    return codes.expand(-1, generator.num_ws, -1) if codes.shape[1] == 1 else codes
 
 
 # ---- info, inspect, convert, generators ------------------------------------------------------------------------------
@@ -381,16 +518,21 @@ def cmd_inspect(options: argparse.Namespace) -> int:
     """Show what is in a weight file, without trusting it: nothing of it is executed."""
     from i2s.weights.inspect import inspect_file
 
-    report = inspect_file(options.file)
+    report = inspect_file(local_path(options.file, WeightFileError, "download the file and give its path"))
     print(report)
     return report.exit_code
 
 
 def cmd_convert(options: argparse.Namespace) -> int:
     """Write a generator as safetensors, after which nothing needs its pickle again."""
+    from i2s.generators.file import FORMAT
     from i2s.weights.convert import convert
 
-    print(convert(options.file, options.out, options.half))
+    _generator_file(options.file)
+    out = local_path(options.out)
+    if out.suffix == ".safetensors":
+        check_replaceable(out, FORMAT)
+    print(convert(options.file, out, options.half))
     return 0
 
 

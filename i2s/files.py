@@ -79,7 +79,13 @@ def check_folder(folder: str | Path) -> Path:
     folder = local_path(folder)
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise OutputError(f"{folder} is a file, but should be a folder: choose another one.")
-    write_atomically(folder / _temporary_name(), b"").unlink(missing_ok=True)
+    ensure_dir(folder)
+    try:
+        write_atomically(folder / _temporary_name(), b"").unlink(missing_ok=True)
+    except OutputError as error:
+        raise OutputError(
+            f"{folder} cannot be written to ({one_line(error.__cause__)}): choose another one."
+        ) from error
     return folder
 
 

@@ -30,7 +30,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin, Unidentifi
 from torch import Tensor
 
 from i2s.errors import ImageError, OutputError, SettingsError, one_line
-from i2s.files import write_atomically
+from i2s.files import local_path, write_atomically
 
 MIN_SIDE = 16  # px: below this there is nothing to embed
 MEMORY = 500_000_000  # bytes that reading one photo may take
@@ -177,8 +177,8 @@ def load_mask(mask, resolution: int, photos=()) -> Tensor:
 
 def _check_greys(mask: Image.Image) -> None:
     """ImageError for an image whose values are hardly meant as 'counts' and 'does not'."""
-    pixels = np.asarray(mask).astype(np.int16)  # [H, W, 3]
-    if np.ptp(pixels, axis=2).max() > 64:
+    pixels = np.asarray(mask)  # [H, W, 3]
+    if (pixels.max(axis=2) - pixels.min(axis=2)).max() > 64:
         raise ImageError("The mask has colours: save it in grey, white where pixels count and black elsewhere.")
     if 0 < pixels.max() < 128:
         raise ImageError(
@@ -192,10 +192,8 @@ def _check_proportions(mask: tuple[int, int], photo: tuple[int, int] | None) -> 
     if photo is None:
         return
     width, height = mask
-    rounding = max(mask) / min(*mask, *photo)  # px, of half a px on the shortest side
-    if abs(width - photo[0] * height / photo[1]) > 1 + rounding and abs(height - photo[1] * width / photo[0]) > (
-        1 + rounding
-    ):
+    allowed = 1 + max(mask) / min(*mask, *photo)  # px, which rounding to whole px can make
+    if abs(width - photo[0] * height / photo[1]) > allowed and abs(height - photo[1] * width / photo[0]) > allowed:
         raise ImageError(
             f"The mask is {width} x {height} px, but the photo {photo[0]} x {photo[1]}: "
             "make it from the photo, with its proportions."
@@ -208,11 +206,11 @@ def _size_of(photo, resolution: int) -> tuple[int, int] | None:
         shape = tuple(photo.shape[-2:] if isinstance(photo, Tensor) else photo.shape[:2])
         return None if isinstance(photo, Tensor) and shape == (resolution, resolution) else shape[::-1]
     try:
-        if hasattr(photo, "read") and not isinstance(photo, Image.Image):
-            photo = io.BytesIO(_read_all(photo))
-        elif isinstance(photo, bytes | bytearray | memoryview):
-            photo = io.BytesIO(photo)
-        image = photo if isinstance(photo, Image.Image) else Image.open(Path(photo).expanduser())
+        image = photo
+        if not isinstance(photo, Image.Image):
+            data = _read_all(photo) if hasattr(photo, "read") else photo
+            is_path = isinstance(data, str | os.PathLike)
+            image = Image.open(Path(data).expanduser() if is_path else io.BytesIO(data))
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         return image.size[::-1] if turned else image.size
     except Exception:  # `load_photos` says what is wrong with it
@@ -291,7 +289,7 @@ def resize(images: Tensor, size: int | tuple[int, int]) -> Tensor:
         SettingsError: No image has that size.
     """
     images = _check_tensor(images, largest=None)
-    height, width = size if isinstance(size, (tuple, list)) and len(size) == 2 else (size, size)
+    height, width = size if isinstance(size, (tuple, list, np.ndarray)) and len(size) == 2 else (size, size)
     check_sides(height, width)
     planes = images.reshape(-1, *images.shape[-2:]).numpy()  # [3N, H, W]
     lanczos = Image.Resampling.LANCZOS
@@ -435,10 +433,8 @@ def _open(source, name: str) -> Image.Image:
 
 
 def _open_path(source, name: str) -> Image.Image:
-    if name.startswith(("http://", "https://")):
-        raise ImageError(f"{name} is a web address: download the picture and give the path of its file.")
+    path = local_path(source, ImageError, "download the picture and give the path of its file")
     try:
-        path = Path(source).expanduser()
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise ImageError(f"{name} is a folder: give the photos that are in it.")
@@ -527,10 +523,12 @@ def _is_raw(file, head: bytes) -> bool:
     if head[:4] not in _TIFF:
         return False
     try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(16 if head[2:3] == b"+" or head[3:4] == b"+" else 8))
-        file.seek(tags.next)
-        tags.load(file)
-        return _shows_raw(tags)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of broken directories
+            tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(16 if b"+" in head[2:4] else 8))
+            file.seek(tags.next)
+            tags.load(file)
+            return _shows_raw(tags)
     except Exception:  # a broken directory; the reader says so
         return False
     finally:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from i2s.edits import crossover, morph, split_for, transfer_expression
+from i2s.edits import crossover, morph, morph_through, split_for, transfer_expression
 from i2s.errors import LatentError, SettingsError
 
 lams = st.floats(-3, 3)
@@ -305,3 +305,29 @@ def test_split_and_layers_together():
 def test_bad_split_for(arguments):
     with pytest.raises(SettingsError):
         split_for(*arguments)
+
+
+@pytest.mark.parametrize(("count", "frames"), [(2, 5), (3, 4), (4, 2), (2, 2)])
+def test_morph_through_shows_each_code_once_and_steps_evenly(count, frames):
+    codes = torch.randn(count, 6, 8, generator=torch.Generator().manual_seed(1))
+    film = morph_through(codes, frames)
+    assert film.shape == ((count - 1) * (frames - 1) + 1, 6, 8)
+    assert torch.equal(film[:: frames - 1], codes)
+    for k in range(count - 1):
+        steps = film[k * (frames - 1) :][:frames].diff(dim=0)
+        assert torch.allclose(steps, (codes[k + 1] - codes[k]).expand_as(steps) / (frames - 1), atol=1e-6)
+    assert torch.equal(morph_through(list(codes), frames), film)
+    if count == 2:
+        assert torch.equal(film, morph(*codes, torch.linspace(1, 0, frames)))
+
+
+def test_morph_through_refuses_what_is_no_film():
+    codes = torch.zeros(3, 6, 8)
+    for frames in (1, 0, 2.5, "3", True):
+        with pytest.raises(SettingsError, match="frames"):
+            morph_through(codes, frames)
+    with pytest.raises(LatentError, match="two codes"):
+        morph_through(codes[:1], 4)
+    with pytest.raises(LatentError, match="differ in shape"):
+        morph_through([codes[0], codes[1], codes[2, :4]], 4)
+    assert len(morph_through(codes, np.int64(3))) == 5

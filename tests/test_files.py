@@ -2,9 +2,11 @@
 
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,16 @@ import torch
 from safetensors.torch import save
 
 from i2s.errors import LatentError, OutputError, one_line
-from i2s.files import read_safetensors, with_prefix, write_atomically, write_safetensors
+from i2s.files import (
+    cache_dir,
+    check_folder,
+    ensure_dir,
+    local_path,
+    read_safetensors,
+    with_prefix,
+    write_atomically,
+    write_safetensors,
+)
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -186,3 +197,71 @@ def test_read_safetensors_without_a_version_is_version_1(tmp_path):
 def test_with_prefix_takes_it_off():
     tensors = {"a.x": torch.zeros(1), "a.b.y": torch.ones(1), "ab": torch.ones(2)}
     assert list(with_prefix(tensors, "a.")) == ["x", "b.y"]
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.NPY", "x.pt", "x.pkl", "x.png", "x.json"])
+def test_safetensors_are_not_written_under_the_ending_of_another_kind(tmp_path, name):
+    with pytest.raises(OutputError, match=r"give it the ending .safetensors"):
+        write_safetensors(tmp_path / name, {"x": torch.zeros(3)}, "i2s-test", 1)
+    assert not os.listdir(tmp_path)
+    for good in ("x.safetensors", "x", "x.ckpt", "photo.2"):
+        assert write_safetensors(tmp_path / good, {"x": torch.zeros(3)}, "i2s-test", 1).exists()
+
+
+@pytest.mark.parametrize("content", [b"text", bytes(8), save({"x": torch.zeros(1)}), save({}, {"format": "i2s-other"})])
+def test_safetensors_replace_only_their_like(tmp_path, content):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match="holds something else"):
+        write_safetensors(path, {"x": torch.zeros(3)}, "i2s-test", 1)
+    assert path.read_bytes() == content
+    path.write_bytes(b"")  # as tempfile makes it
+    for _ in range(2):
+        write_safetensors(path, {"x": torch.zeros(3)}, "i2s-test", 1)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.com/a", "http:/example.com/a", "s3://bucket/a", Path("https://a/b")]
+)
+def test_web_addresses_are_no_places(tmp_path, monkeypatch, address):
+    monkeypatch.chdir(tmp_path)
+    for write in (lambda: write_atomically(address, b""), lambda: ensure_dir(address), lambda: check_folder(address)):
+        with pytest.raises(OutputError, match="is a web address"):
+            write()
+    with pytest.raises(LatentError, match="is a web address"):
+        read(address)
+    assert not os.listdir(tmp_path)
+
+
+def test_local_path_is_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert local_path("~/a") == tmp_path / "a" and local_path("a~") == Path("a~")
+    assert local_path("C:/a") == Path("C:/a") and local_path("a:b") == Path("a:b")  # no addresses
+    assert write_atomically("~/a", b"1") == tmp_path / "a"
+    assert read(write_safetensors("~/s", {}, "i2s-test", 1)) == read("~/s")
+    monkeypatch.setenv("I2S_CACHE", "~/cache")
+    assert cache_dir() == tmp_path / "cache"
+    with pytest.raises(OutputError, match="cannot be found"):
+        local_path("~nobody-of-this-name/x")
+
+
+def test_check_folder_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    assert check_folder(tmp_path / "new" / "folder") == tmp_path / "new" / "folder"
+    assert not os.listdir(tmp_path / "new" / "folder")
+    for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        with pytest.raises(OutputError, match=re.escape(str(place))):
+            check_folder(place)
+
+
+@POSIX
+def test_writing_in_threads_leaves_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            paths = list(threads.map(lambda k: write_atomically(tmp_path / str(k), b"x"), range(200)))
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o640}

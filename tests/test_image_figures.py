@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from i2s.errors import ImageError, OutputError, SettingsError
-from i2s.figures import contact_sheet, write_video
+from i2s.figures import check_video, contact_sheet, write_video
 from i2s.images import resize, to_pil, to_tensor, to_uint8
 
 
@@ -316,3 +317,67 @@ def test_mp4_without_ffmpeg_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="write a .gif"):
         write_video(frames(2), tmp_path / "film.mp4")
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("boomerang", [False, True])
+def test_memory_of_a_long_film_does_not_grow(tmp_path, boomerang):
+    """400 frames of a morph had taken 1.7 GB."""
+    size, count = 128, 200
+
+    def film(count):
+        return (np.full((size, size, 3), k % 256, np.uint8) for k in range(count))
+
+    write_video(film(2), tmp_path / "film.mp4")  # what is loaded once
+    tracemalloc.start()
+    path = write_video(film(count), tmp_path / "film.mp4", boomerang=boomerang)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(read(path)) == (2 * count - 2 if boomerang else count)
+    assert peak < 40 * size * size * 3
+
+
+@pytest.mark.parametrize("ending", [".gif", ".mp4"])
+def test_a_tensor_of_frames_is_converted_one_by_one(tmp_path, ending, monkeypatch):
+    from i2s import figures
+
+    sizes = []
+    monkeypatch.setattr(figures, "to_uint8", lambda frames: sizes.append(len(frames[None])) or to_uint8(frames))
+    write_video(frames(5), tmp_path / f"film{ending}")
+    assert sizes == [1] * 5
+
+
+@pytest.mark.parametrize("ending", [".gif", ".mp4"])
+@pytest.mark.parametrize("kind", [ImageError, OutputError, KeyboardInterrupt])
+def test_an_error_of_the_frames_is_that_of_the_film(tmp_path, ending, kind):
+    """A generator of frames fails in the middle: the earlier film stays."""
+
+    def failing():
+        yield from frames(2)
+        raise kind("no third frame")
+
+    path = tmp_path / f"film{ending}"
+    path.write_bytes(b"old")
+    for boomerang in (False, True):
+        with pytest.raises(kind, match="no third frame"):
+            write_video(failing(), path, boomerang=boomerang)
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("boomerang", [False, True])
+def test_a_full_disk_of_temporary_files_is_one_sentence(tmp_path, monkeypatch, boomerang):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OutputError, match="temporary files"):
+        write_video(frames(3), tmp_path / "film.mp4", boomerang=boomerang)
+    assert not os.listdir(tmp_path)
+
+
+def test_check_video_says_beforehand_what_cannot_be_written(tmp_path):
+    (tmp_path / "folder.gif").mkdir()
+    for name, fps, kind in (
+        ("film.avi", 12, OutputError),
+        ("folder.gif", 12, OutputError),
+        ("a.gif", 60, SettingsError),
+    ):
+        with pytest.raises(kind):
+            check_video(tmp_path / name, fps)
+    assert check_video(tmp_path / "a.mp4") == tmp_path / "a.mp4" and os.listdir(tmp_path) == ["folder.gif"]

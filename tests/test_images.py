@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from i2s.errors import ImageError, OutputError, SettingsError
 from i2s.images import (
@@ -175,6 +175,72 @@ def test_gaussian_blur_with_one_sigma_per_image():
 def test_gaussian_blur_refuses_images_smaller_than_its_radius():
     with pytest.raises(SettingsError, match=r"A blur of 4.0 px needs more than 12 px, but has \[12, 30\]"):
         gaussian_blur(noise(1, 3, 12, 30), 4.0)
+
+
+def hole(mode: str) -> Image.Image:
+    """A mask that is white with a transparent hole in its left half."""
+    alpha = Image.new("L", (32, 32), 255)
+    alpha.paste(0, (0, 0, 16, 32))
+    white = Image.new("RGBA", (32, 32), "white")
+    white.putalpha(alpha)
+    if mode == "P":
+        palette = Image.new("P", (32, 32), 1)
+        palette.putpalette([255, 255, 255, 255, 255, 255])
+        palette.paste(0, (0, 0, 16, 32))
+        palette.info["transparency"] = 0
+        return palette
+    return white.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_load_mask_takes_transparent_for_unknown(tmp_path, mode):
+    image = hole(mode)
+    image.save(tmp_path / "mask.png")
+    for source in (image, tmp_path / "mask.png", np.asarray(hole("RGBA"))):
+        mask = load_mask(source, 8)
+        assert (mask[..., 4:] == 1).all() and not mask[..., :4].any()
+    half = Image.new("RGBA", (32, 32), (255, 255, 255, 128))
+    assert load_mask(half, 8).mean() == pytest.approx(128 / 255, abs=0.01)
+
+
+def test_load_mask_refuses_labels_and_colours():
+    labels = np.zeros((32, 32), np.uint8)
+    labels[:16] = 1
+    for values in (labels, labels * 20, Image.fromarray(labels)):
+        with pytest.raises(ImageError, match="labels"):
+            load_mask(values, 8)
+    assert load_mask(labels.astype(bool), 8).mean() == 0.5
+    red = Image.new("RGB", (32, 32))
+    red.paste("red", (0, 0, 16, 32))
+    for image in (red, red.quantize(2)):
+        with pytest.raises(ImageError, match="colours"):
+            load_mask(image, 8)
+    assert load_mask(labels * np.uint8(200), 8).max() > 0.7  # a soft mask
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "file", "picture", "array", "tensor", "turned"])
+def test_load_mask_compares_proportions_with_each_kind_of_photo(tmp_path, kind):
+    photo = Image.new("RGB", (60, 40), "red")
+    exif = Image.Exif()
+    if kind == "turned":
+        photo = photo.transpose(Image.Transpose.ROTATE_90)
+        exif[ExifTags.Base.Orientation] = 6
+    photo.save(tmp_path / "photo.jpg", exif=exif)
+    photos = {
+        "path": str(tmp_path / "photo.jpg"),
+        "turned": tmp_path / "photo.jpg",
+        "bytes": (tmp_path / "photo.jpg").read_bytes(),
+        "file": io.BytesIO((tmp_path / "photo.jpg").read_bytes()),
+        "picture": photo,
+        "array": np.asarray(photo),
+        "tensor": to_tensor(photo),
+    }
+    for size in ((60, 40), (120, 80), (600, 401), (31, 21)):
+        load_mask(Image.new("L", size, 255), 16, photos[kind])
+    for size in ((40, 60), (60, 60), (600, 380)):
+        with pytest.raises(ImageError, match="with its proportions"):
+            load_mask(Image.new("L", size, 255), 16, [photos[kind]])
+    load_mask(Image.new("L", (40, 60), 255), 16, torch.zeros(1, 3, 16, 16))  # whatever it was cropped from
 
 
 def test_load_mask_takes_images_and_tensors(tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, features
+from PIL import Image, ImageCms, TiffImagePlugin, features
 
 from i2s.errors import ImageError, SettingsError
 from i2s.images import MIN_SIDE, read_image
@@ -243,6 +243,69 @@ def test_no_metadata_is_kept():
         options = {"icc_profile": icc()} if kind != "TIFF" else {}
         image = read_image(encoded(picture(), kind, exif=exif, **options))
         assert type(image) is Image.Image and image.info == {} and not dict(image.getexif()), kind
+
+
+def raw_like(tags: dict, sub: bool = False, magic: bytes = b"") -> bytes:
+    """A TIFF of a 40x30 thumbnail with further tags in its first directory; `sub` adds the photo as a SubIFD."""
+    buffer = io.BytesIO()
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        info[tag] = value
+        info.tagtype[tag] = 4 if tag in (254, 330) else 1 if tag == 50706 else 3
+    if sub:
+        info[330] = 8
+        info.tagtype[330] = 4
+    Image.new("RGB", (40, 30), "red").save(buffer, "TIFF", tiffinfo=info)
+    data = buffer.getvalue()
+    return data[:8] + magic + data[8 + len(magic) :]
+
+
+RAWS = {
+    "thumbnail and SubIFD": raw_like({254: 1}, sub=True),
+    "DNG": raw_like({50706: b"\1\4\0\0"}),
+    "CFA": raw_like({}).replace(
+        b"\x06\x01\x03\x00\x01\x00\x00\x00\x02\x00", b"\x06\x01\x03\x00\x01\x00\x00\x00\x23\x80"
+    ),
+    "LinearRaw": raw_like({}).replace(
+        b"\x06\x01\x03\x00\x01\x00\x00\x00\x02\x00", b"\x06\x01\x03\x00\x01\x00\x00\x00\x4c\x88"
+    ),
+    "RAF": b"FUJIFILMCCD-RAW " + b"0" * 200,
+    "ORF": b"IIRO" + b"\0" * 200,
+    "RW2": b"IIU\0" + b"\0" * 200,
+    "CR3": b"\0\0\0\x18ftypcrx " + b"\0" * 200,
+    "CR2": b"II*\0\x10\0\0\0CR\2\0" + b"\0" * 200,
+}
+
+
+@pytest.mark.parametrize("kind", RAWS)
+def test_a_cameras_raw_file_is_named(tmp_path, kind):
+    path = tmp_path / "photo.tif"
+    path.write_bytes(RAWS[kind])
+    for source in (path, RAWS[kind]):
+        with pytest.raises(ImageError, match="raw file.*save it as JPEG"):
+            read_image(source)
+
+
+def test_a_raw_file_that_was_opened_before_is_named():
+    with pytest.raises(ImageError, match="raw file"):
+        read_image(Image.open(io.BytesIO(RAWS["thumbnail and SubIFD"])))
+
+
+def test_a_thumbnail_before_its_photo_is_named():
+    thumbnail, photo = Image.new("RGB", (40, 30)), Image.new("RGB", (400, 300))
+    thumbnail.encoderinfo = {"tiffinfo": {254: 1}}
+    buffer = io.BytesIO()
+    thumbnail.save(buffer, "TIFF", tiffinfo={254: 1}, save_all=True, append_images=[photo])
+    with pytest.raises(ImageError, match="thumbnail"):
+        read_image(buffer.getvalue())
+
+
+@pytest.mark.parametrize("tags", [{}, {254: 0}, {254: 1}, {254: 2}])
+def test_other_tiffs_are_read(tags):
+    """Also a reduced one with nothing else in the file, a page of a document, and a pyramid after its photo."""
+    assert read_image(raw_like(tags)).size == (40, 30)
+    if not tags.get(254, 0) & 1:
+        assert read_image(raw_like(tags, sub=True)).size == (40, 30)
 
 
 def test_alpha_is_laid_on_white():

@@ -10,14 +10,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Lowest first: a file or folder of i2s imports from the layers below its own.
 LAYERS = (
     ("errors",),
-    ("files", "device"),
-    ("latents", "images"),
+    ("files", "device", "console"),
+    ("latents", "images", "inputs"),
     ("figures", "metrics", "generators"),
     ("weights", "losses", "encoder"),
     ("embedding",),
     ("edits", "align"),
     ("course", "cli"),
-    ("checks",),  # the earlier name of course.checks
+    ("checks", "__main__"),  # checks: the earlier name of course.checks
 )
 OUTSIDE = {"training", "benchmarks", "tests", "helpers", "notebooks"}
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}

@@ -103,6 +103,7 @@ class MorphExplorer:
         # Events; 50 ticks of `play` lead from one code to the next
         self.slider.observe(lambda _: self.update(), names="value")
         self.play.observe(lambda change: setattr(self.slider, "value", change.new / 50), names="value")
+        self.slider.observe(lambda change: setattr(self.play, "value", round(change.new * 50)), names="value")
         self.update()
 
     def code_at(self, position: float) -> Tensor:

@@ -150,14 +150,16 @@ class Checkpoint:
 
     def _try_place(self) -> None:
         """Raise the OutputError that a later writing would raise."""
-        if self.path.is_dir():
-            raise OutputError(f"The checkpoint {self.path} is a folder: give the name of a file.")
         try:
+            if self.path.is_dir():  # fails on a name that is too long
+                raise OutputError(f"The checkpoint {self.path} is a folder: give the name of a file.")
             place = self.path.resolve()
             place.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
-                os.lstat(place)  # fails on a name that is too long
+                os.lstat(place)  # as above; newer Pythons answer False there
             tempfile.TemporaryFile(dir=place.parent).close()
+        except OutputError:
+            raise
         except (OSError, ValueError, RuntimeError) as error:
             reason = one_line(error)
             raise OutputError(
@@ -166,7 +168,8 @@ class Checkpoint:
 
     def _check(self, theirs: dict[str, str], state: dict) -> None:
         """Raise SettingsError unless `theirs` is this run, or this run with another number of steps."""
-        if theirs == self.identity or self._goes_on(theirs, state):
+        same = all(theirs.get(what) == text for what, text in self.identity.items())
+        if same or self._goes_on(theirs, state):
             return
         raise SettingsError(
             f"The checkpoint {self.path} is of a run with {_differences(theirs, self.identity)}: "
@@ -200,22 +203,30 @@ def _differences(theirs: dict[str, str], ours: dict[str, str]) -> str:
     words = f"other {' and '.join(other)}"
     if "settings" not in other:
         return words
-    old, new = (_flatten(json.loads(identity.get("settings", "{}")), separator=".")[1] for identity in (theirs, ours))
-    changed = [name for name in (old | new) if old.get(name) != new.get(name)]
-    details = [f"{name} is {old.get(name)!r} there and {new.get(name)!r} here" for name in changed]
-    return f"{words} ({', '.join(details)})"
+    old, new = (json.loads(identity.get("settings", "{}")) for identity in (theirs, ours))
+    return f"{words} ({', '.join(_changes(old, new))})"
 
 
-def _flatten(
-    state: Mapping[str, Any], prefix: str = "", separator: str = SEPARATOR
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _changes(old: dict, new: dict, of: str = "") -> list[str]:
+    """Return "steps is 300 there and 400 here" for each value that differs."""
+    changes = []
+    for name in dict.fromkeys([*old, *new]):
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            changes += _changes(before, now, f" of {name}")
+        elif before != now:
+            changes.append(f"{name}{of} is {before!r} there and {now!r} here")
+    return changes
+
+
+def _flatten(state: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Split nested dicts into tensors and plain data, named by their paths."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for name, value in state.items():
         path = f"{prefix}{name}"
         if isinstance(value, Mapping):
-            inner_tensors, inner_plain = _flatten(value, path + separator, separator)
+            inner_tensors, inner_plain = _flatten(value, path + SEPARATOR)
             tensors |= inner_tensors
             plain |= inner_plain
         elif isinstance(value, Tensor):

@@ -9,6 +9,7 @@ With I2S_CUDA_GRAPHS=0 in the environment it is not tried.
 import contextlib
 import os
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,6 +21,9 @@ from i2s.generators.base import Generator
 WARMUP = 20  # calls of one size before it is captured: the size changes when photos leave the batch
 TRIALS = 5  # calls that each of the two ways is timed by
 TOLERANCE = 0.01  # of the largest number; half precision alone makes a tenth of it
+
+_lock = threading.Lock()
+_running = 0  # embeddings in this process
 
 Function = Callable[..., Tensor]  # of tensors, differentiable
 
@@ -68,7 +72,14 @@ class GraphedSynthesis:
         return self.generator.synthesis(w_plus, list(noise) or "const")
 
     def _captured(self, inputs: Sequence[Tensor]) -> Function | None:
-        """Return the graph if it can be captured, returns the same, and is faster; else None."""
+        """Return the graph if it can be captured, returns the same, and is faster; else None.
+
+        Beside another embedding, in another thread, nothing is captured: what that one does would end the capture.
+        """
+        with _lock:
+            return self._tried(inputs) if _running <= 1 else None
+
+    def _tried(self, inputs: Sequence[Tensor]) -> Function | None:
         # captured with other numbers than it is tried with: a number that it has stored would not be seen otherwise
         samples, trial = (
             [(tensor.detach() * factor).requires_grad_(tensor.requires_grad) for tensor in inputs]
@@ -84,6 +95,19 @@ class GraphedSynthesis:
         # a layer keeps its prepared weights in one precision: asked for another, it drops those
         self.kept = [getattr(module, "_frozen", None) for module in self.generator.modules()]
         return graph
+
+
+@contextlib.contextmanager
+def running() -> Iterator[None]:
+    """Count an embedding; it begins once no capture is under way."""
+    global _running
+    with _lock:
+        _running += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _running -= 1
 
 
 def graphed_synthesis(generator: Generator) -> GraphedSynthesis:

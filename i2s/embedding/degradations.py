@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from i2s.embedding.settings import store_as_python
+from i2s.embedding.settings import as_python, store_as_python
 from i2s.errors import SettingsError
 from i2s.images import check_mask, downsample, gaussian_blur
 from i2s.losses.base import select
@@ -223,6 +223,7 @@ def soften(mask: Tensor, sigma: float) -> Tensor:
 
 def _places(size: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return x [1, 1, H, W] and y of the centres of the pixels, from 0 to 1."""
+    size = as_python(size)
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < 1:
         raise SettingsError(f"The size of the mask is {size}, but must be at least 1 px.")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from i2s.device import OutOfMemoryError
 from i2s.embedding.checkpoint import Checkpoint, described, identity_of
+from i2s.embedding.cuda_graphs import running
 from i2s.embedding.degradations import Degradation, hides_nothing
 from i2s.embedding.history import History, Step
 from i2s.embedding.init import initial_code, start_code
@@ -152,7 +153,7 @@ def embed(
         if not resume:
             writer.check_replaceable()
     stopper = Stopper(settings, len(targets), targets.device)
-    with History(settings, len(targets), generator, stopper, callback, progress) as history:
+    with running(), History(settings, len(targets), generator, stopper, callback, progress) as history:
         try:
             if resume and writer.exists():
                 state = writer.read()

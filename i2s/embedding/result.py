@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,7 +154,7 @@ class EmbedResult:
             tensors["frames"] = self.frames
         facts = {name: getattr(self, name) for name in PLAIN + ADDED}
         facts |= {"settings": dataclasses.asdict(self.settings), "terms": list(self.history), "tuned": len(self.tuned)}
-        return write_safetensors(os.path.expanduser(path), tensors, FORMAT, VERSION, {"result": json.dumps(facts)})
+        return write_safetensors(path, tensors, FORMAT, VERSION, {"result": json.dumps(facts)})
 
     @classmethod
     def load(cls, path: str | Path) -> "EmbedResult":
@@ -164,7 +163,6 @@ class EmbedResult:
         Raises:
             LatentError: The file is missing, broken or something else.
         """
-        path = os.path.expanduser(path)
         advice = "give the file that `i2s embed` wrote"
         tensors, metadata = read_safetensors(path, FORMAT, VERSION, LatentError, kind="an embedding", advice=advice)
         try:

@@ -9,6 +9,7 @@ from i2s.generators.base import Generator
 from i2s.losses.base import Term
 
 
+@torch.inference_mode(False)  # switches gradients on, too
 def embed_simple(
     target: Tensor,
     generator: Generator,

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 
 from i2s.device import move_to
-from i2s.errors import SettingsError, WeightFileError, one_line
+from i2s.errors import SettingsError, WeightFileError
+from i2s.files import local_path
 from i2s.generators.base import Generator
 from i2s.generators.file import is_safetensors
 
@@ -75,11 +76,7 @@ def resolve(name_or_path: str | Path) -> Path:
     if not isinstance(name_or_path, (str, os.PathLike)):
         kind = type(name_or_path).__name__
         raise SettingsError(f"A {kind} is no generator: give a name of the catalog, or the path of a weight file.")
-    try:
-        path = Path(name_or_path).expanduser()
-    except RuntimeError as error:  # ~ of an unknown user
-        reason = one_line(error).rstrip(".")
-        raise WeightFileError(f"{name_or_path} cannot be found ({reason}): give the whole path.") from error
+    path = local_path(name_or_path, WeightFileError, "download the file and give its path")
     named = isinstance(name_or_path, str) and path.name == name_or_path and path.suffix.lower() not in SUFFIXES
     if named and not os.path.isfile(path):  # False, too, for names that no file can have
         return Path(_function(CATALOG)(name_or_path))

@@ -63,7 +63,7 @@ class Generator(nn.Module):
     def sample_z(self, count: int, seed: int) -> Tensor:
         """Draw codes z ~ N(0, I), [count, z_dim]; the same seed gives the same codes on every machine."""
         rng = torch.Generator().manual_seed(seed)
-        return torch.randn(count, self.z_dim, generator=rng).to(self.w_mean)
+        return torch.randn(count, self.z_dim, generator=rng, dtype=torch.float32).to(self.w_mean)
 
     def noise_maps(self) -> list[Tensor]:
         """Stored noise maps, each [H, W], in the order in which `synthesis(noise=[...])` takes them."""

@@ -223,9 +223,9 @@ class _CachedFile:
 
     def install(self, path: Path) -> None:
         """Move the file at `path` to its place, in one step."""
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(path, 0o666 & ~umask)  # a temporary file is private, a cache may be shared
+        fresh = path.with_name("fresh")
+        fresh.touch(0o666)  # has the permissions of the user; asking for the umask would set it, in all threads
+        os.chmod(path, fresh.stat().st_mode)  # a temporary file is private, a cache may be shared
         os.replace(path, self.path)
 
     @contextmanager

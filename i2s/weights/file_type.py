@@ -13,6 +13,7 @@ _OTHERS = (  # first bytes -> what is wrong
     (b"version https://git-lfs", "is a git-lfs pointer, not the weights: fetch the file itself (`git lfs pull`)"),
     (b"\x89PNG\r\n\x1a\n", "is a PNG image, not weights: choose a weight file"),
     (b"\xff\xd8\xff", "is a JPEG image, not weights: choose a weight file"),
+    (b"PK\x05\x06", "is an empty zip archive: choose another file"),
     (NPY, "is a NumPy array, such as a latent code, not weights: choose a weight file"),
     (b"\x1f\x8b", "is compressed with gzip: decompress it first"),
     (b"BZh", "is compressed with bzip2: decompress it first"),

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import PROTO
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from i2s.weights.torch_archive import read_members
 # In the order in which they are looked for.
 NAMES = ("w_plus", "w", "ws", "wp", "latent", "latents", "latent_code", "dlatent", "dlatents", "arr_0")
 MAX_NUMBERS = 2**24  # 1800 codes of 18 x 512
-MAX_UNPACKED = 1 << 28  # bytes of the arrays of a compressed file
+MAX_UNPACKED = 1 << 26  # bytes of the arrays of a compressed file
 FLOATS = {"f2": np.float16, "f4": np.float32, "f8": np.float64}
 HEADER = re.compile(
     r"\{'descr': '(?P<order>[<>|=])(?P<dtype>[a-zA-Z]\d*)', 'fortran_order': (?P<fortran>True|False), "
@@ -59,6 +60,10 @@ def read_latents(path: str | Path) -> Tensor:
             return _chosen(_safetensors(path))
         if kind == "torch-zip" and (arrays := _npz(data)) is not None:
             return _chosen(arrays)
+        if kind == "pickle" and start[:1] != PROTO:
+            raise WeightFileError(
+                "It is no file of a latent code: give a .npz, .npy or .pt, or a file that `i2s embed` wrote."
+            )
         tree = Reader(len(data)).read(data, kind)
         return _chosen(tree) if isinstance(tree, dict) else _code(tree, "the file")
 
@@ -75,7 +80,7 @@ def _chosen(found: Mapping[object, object]) -> Tensor:
         if name != "z":
             return _code(value, printable(name, 40))
     names = ", ".join(printable(name, 40) for name in list(found)[:5]) or "nothing"
-    raise WeightFileError(f"It holds {names}, but no code that could be told by its name: save w or W+ under the name w.")
+    raise WeightFileError(f"It holds {names}, but no code of a known name: save w or W+ under the name w.")
 
 
 def _code(value: object, name: str) -> Tensor:
@@ -92,15 +97,19 @@ def _code(value: object, name: str) -> Tensor:
         raise WeightFileError(f"A code has floating-point numbers, but {name} has {dtype}: choose another file.")
     shape = list(value.shape)
     if not value.numel() or not shape or shape[-1] == 1:
-        raise WeightFileError(f"A code is [w_dim] or [num_ws, w_dim], but {name} has shape {shape}: choose another file.")
+        raise _wrong_shape(name, shape)
     while value.ndim > 3 and value.shape[0] == 1:
         value = value[0]
     if value.ndim > 3 or value.numel() > MAX_NUMBERS:
-        raise WeightFileError(f"A code is [w_dim] or [num_ws, w_dim], but {name} has shape {shape}: choose another file.")
+        raise _wrong_shape(name, shape)
     code = value.detach().to(torch.float32, copy=True).contiguous()
     if not torch.isfinite(code).all():
         raise WeightFileError(f"The code ({name}) holds NaN or infinity: the file is damaged, or the search diverged.")
     return code
+
+
+def _wrong_shape(name: str, shape: list[int]) -> WeightFileError:
+    return WeightFileError(f"A code is [w_dim] or [num_ws, w_dim], but {name} has shape {shape}: choose another file.")
 
 
 # ---- containers

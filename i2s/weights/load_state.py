@@ -109,7 +109,8 @@ def grey_as_rgb(tensors: Mapping[str, object], axes: Mapping[str, int]) -> dict[
         if name in found:
             tensor = tensor_of(found[name], name)
             if tensor.ndim <= axis or tensor.shape[axis] != 1:
-                raise WeightFileError(f"Tensor {name} has shape {list(tensor.shape)}, but a grey network has 1 channel.")
+                shape = list(tensor.shape)
+                raise WeightFileError(f"Tensor {name} has shape {shape}, but a grey network has 1 channel.")
             found[name] = torch.cat([tensor] * 3, dim=axis)
     return found
 

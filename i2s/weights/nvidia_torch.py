@@ -18,9 +18,9 @@ from torch import Tensor
 from i2s.errors import SettingsError, WeightFileError, printable
 from i2s.generators.base import Generator, check_resolution, check_size
 from i2s.generators.file import config_errors
+from i2s.generators.layers import normalize_2nd_moment
 from i2s.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config, bands
-from i2s.generators.layers import normalize_2nd_moment
 from i2s.weights.kwargs import Settings
 from i2s.weights.load_state import Source, floats_of, grey_as_rgb, load_state, tensor_of
 from i2s.weights.module_tree import Expected, Tree, attribute, check_modules, modules_of, number, same, tensors_of
@@ -51,8 +51,8 @@ def convert(tree: Mapping[str, object] | PersistentObject, class_idx: int | None
     if not isinstance(root, PersistentObject):
         if "mapping.w_avg" in tree:
             raise WeightFileError(
-                "The file holds the tensors of a network (its state_dict) without its settings: save the network whole, "
-                "with torch.save(G, ...)."
+                "The file holds the tensors of a network (its state_dict) without its settings: save the network "
+                "whole, with torch.save(G, ...)."
             )
         kind = "missing" if "G_ema" not in tree else "None" if root is None else f"of type {type(root).__name__}"
         raise WeightFileError(f"G_ema is {kind}: the file holds no trained generator.")
@@ -141,9 +141,10 @@ def _folded(
             f"The network is conditional: choose one of its {variant.classes} classes with "
             f"i2s.load_generator(..., class_idx=K), K from 0 to {last}."
         )
-    index = operator.index(class_idx) if hasattr(class_idx, "__index__") else class_idx
-    check_size("class_idx", index, 0, last)
-    return _with_class(tensors, config, variant, index)
+    if hasattr(class_idx, "__index__") and not isinstance(class_idx, bool):  # a number of NumPy's
+        class_idx = operator.index(class_idx)
+    check_size("class_idx", class_idx, 0, last)
+    return _with_class(tensors, config, variant, class_idx)
 
 
 def _with_class(

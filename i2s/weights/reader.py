@@ -30,10 +30,10 @@ def read_weights(path: str | Path) -> Any:
         path: A pickle or an archive of `torch.save`.
 
     Returns:
-        A dictionary, a tuple, a `PersistentObject`, or one tensor or array. Inside: dictionaries (also for OrderedDict, EasyDict, Namespace), lists, tuples, sets, str, int, float, bool, None,
-        `PersistentObject`, `TFNetwork`, tensors (on the CPU), numpy arrays and scalars, and memoryviews for bytes.
-        There are no cycles and at most 100 levels, but branches may be shared many times over: look things up by name,
-        and never walk or print all of it.
+        A dictionary, a tuple, a `PersistentObject`, or one tensor or array. Inside: dictionaries (also for OrderedDict,
+        EasyDict, Namespace), lists, tuples, sets, str, int, float, bool, None, `PersistentObject`, `TFNetwork`, tensors
+        (on the CPU), numpy arrays and scalars, and memoryviews for bytes. There are no cycles and at most 100 levels,
+        but branches may be shared many times over: look things up by name, and never walk or print all of it.
 
     Raises:
         WeightFileError: The file is missing, damaged, hostile or something else; the message says which.

@@ -73,7 +73,7 @@ def convert(tree: Mapping[str, object]) -> Generator:
 
 
 def _generator_in(tensors: object) -> dict[str, object]:
-    """Return the generator's tensors under their plain names: without `module.`, those of the decoder if there is one."""
+    """Return the generator's tensors under their plain names: without `module.`, only those of a `decoder.`."""
     if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
         return {}
     found = dict(tensors)

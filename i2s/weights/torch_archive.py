@@ -57,7 +57,7 @@ def read_zip(data: memoryview, run: Run, budget: Budget) -> Any:
     """Read a zip with the object in `data.pkl` and each storage in `data/KEY`, uncompressed."""
     members = read_members(data)
     if any(name.endswith(".npy") for name in members):
-        raise WeightFileError("The file holds NumPy arrays (.npz), such as a latent code, no generator: choose another.")
+        raise WeightFileError("The file holds NumPy arrays, such as a latent code, no generator: choose another.")
     folder = [name[: -len("data.pkl")] for name in members if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(folder) != 1:
         raise WeightFileError("The file is a zip archive, but not one of torch.save: choose a weight file.")

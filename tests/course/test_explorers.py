@@ -11,6 +11,8 @@ from PIL import Image
 from i2s.course import CrossoverExplorer, EmbedWatcher, MorphExplorer, plot_history
 from i2s.embedding import embed
 from i2s.errors import LatentError, SettingsError
+from i2s.images import to_pil
+from i2s.losses import PixelMSE
 
 
 @pytest.fixture
@@ -35,6 +37,14 @@ def test_morph_slider_changes_the_image(generator, codes):
     assert explorer.image.value != before and image_of(explorer.image).size == (64, 64)
     explorer.slider.value = 0.0
     assert explorer.image.value == before
+
+
+def test_morph_plays_on_from_where_the_slider_is(generator, codes):
+    explorer = MorphExplorer(generator, codes)
+    explorer.slider.value = 1.4
+    assert explorer.play.value == 70 and explorer.slider.value == 1.4
+    explorer.play.value += 1  # what the browser does at the next tick
+    assert explorer.slider.value == pytest.approx(1.42) and explorer.play.value == 71
 
 
 def test_morph_positions_are_codes(generator, codes):
@@ -89,6 +99,46 @@ def test_watcher_follows_an_embedding(generator):
     assert len(frames) == 4  # steps 0, 5, 10 and the last
     assert image_of(watcher.image).size == (4 * watcher.size, watcher.size)
     assert "step 12 of 12" in watcher.label.value and len(watcher.losses) == 13
+
+
+@pytest.mark.parametrize("kind", ["batch", "list", "pictures", "first"])
+def test_watcher_of_two_photos_shows_the_first(generator, kind):
+    photos = targets(generator, 2)
+    given = {
+        "batch": photos,
+        "list": [photos[:1], photos[1:]],
+        "pictures": list(map(to_pil, photos)),
+        "first": photos[0],
+    }
+    watcher = EmbedWatcher(given[kind], every=np.int64(2))
+    alone = EmbedWatcher(photos[:1], every=2)
+    for one in (watcher, alone):
+        embed(photos, generator, steps=2, perceptual=FakeFeatureNet(), callback=one, progress=False)
+    assert watcher.image.value == alone.image.value and len(watcher.losses) == 3
+    assert watcher.label.value.startswith("photo 1 of 2 | image at step 2 of 2 | loss")
+
+
+def test_watcher_that_cannot_draw_ends_no_embedding(generator, monkeypatch):
+    watcher = EmbedWatcher(targets(generator, 1))
+    watcher.target = torch.zeros(5)
+    result = embed(
+        targets(generator, 1), generator, steps=2, perceptual=FakeFeatureNet(), callback=watcher, progress=False
+    )
+    assert result.steps == 2 and "ImageError" in watcher.label.value
+
+
+def test_watcher_begins_a_new_curve_at_step_0(generator, tmp_path):
+    watcher, photo, changes = EmbedWatcher(torch.zeros(3, 16, 16)), targets(generator, 1), {"progress": False}
+    changes |= {"loss": PixelMSE(), "callback": watcher}
+    for _ in range(2):
+        result = embed(photo, generator, steps=4, noise={"steps": 3}, **changes)
+    np.testing.assert_allclose(watcher.losses, result.loss[:, 0], rtol=1e-5)
+    saved = {"checkpoint": tmp_path / "c", "checkpoint_every": 4}
+    embed(photo, generator, steps=5, **changes, **saved)
+    changes["callback"] = watcher = EmbedWatcher(torch.zeros(3, 16, 16))
+    result = embed(photo, generator, steps=5, resume=True, **changes, **saved)
+    assert len(watcher.losses) == 6 and np.isnan(watcher.losses[:4]).all()  # in its place on the axis
+    watcher.draw_curve(5)
 
 
 def test_watcher_curve_spans_all_planned_steps(generator):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import hypothesis
 import hypothesis.strategies as st
@@ -21,6 +22,7 @@ from i2s.embedding.checkpoint import Checkpoint, described, fingerprint
 from i2s.embedding.degradations import Blur, Grey, Inpaint, half_mask
 from i2s.errors import LatentError, OutputError, SettingsError
 from i2s.files import write_safetensors
+from i2s.generators.file import save_generator
 from i2s.losses import PixelMSE, WeightedSum
 
 
@@ -114,13 +116,17 @@ def other_generator():
     ("other", "says"),
     [
         ({"photos": 7}, "other photos"),
-        ({"steps": 13}, "other settings"),
-        ({"learning_rate": 0.02}, "other settings"),
+        ({"steps": 7}, r"other settings \(steps is 12 there and 7 here\)"),
+        ({"steps": None, "budget": 9}, "budget is None there and 9 here, steps is 12 there and None here"),
+        ({"learning_rate": 0.02}, r"settings \(learning_rate is 0.01 there and 0.02 here\)"),
+        ({"betas": (0.9, 0.99)}, r"betas is \[0.9, 0.999\] there and \[0.9, 0.99\] here"),
+        ({"tuning": TuningSettings(3)}, r"tuning is None there and \{.*'steps': 3\} here"),
+        ({"steps": 13, "seed": 1}, r"seed is 0 there and 1 here, steps is 12"),
         ({"generator": other_generator}, "other generator"),
         ({"start": torch.zeros(12)}, "other initial code or mask"),
         ({"mask": torch.ones(1, 1, 16, 16)}, "other initial code or mask"),
         ({"degradation": Blur(1.0)}, "other task"),
-        ({"tap_weights": (1, 1, 1, 2)}, "other settings and loss"),
+        ({"tap_weights": (1, 1, 1, 2)}, r"other settings and loss \(tap_weights is"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(generator, checkpoint, other, says):
@@ -198,10 +204,151 @@ def test_a_full_disk_leaves_the_checkpoint_before(generator, checkpoint, monkeyp
     def full(_):
         raise OSError(28, "No space left on device")
 
+    whole = run(generator, targets(generator))
     monkeypatch.setattr("i2s.files.os.fsync", full)
-    with pytest.raises(OutputError, match="No space left"):
-        run(generator, targets(generator), checkpoint=checkpoint, checkpoint_every=4, resume=True)
+    with pytest.warns(UserWarning, match="went on without it.*No space left"):
+        result = run(generator, targets(generator), checkpoint=checkpoint, checkpoint_every=4, resume=True)
     assert checkpoint.read_bytes() == before and len(list(checkpoint.parent.iterdir())) == 1
+    assert len(result.notices) == 1 and "No space left" in result.notices[0]
+    check_same(result, whole)
+    monkeypatch.undo()
+    resumed = run(generator, targets(generator), checkpoint=checkpoint, resume=True)
+    check_same(resumed, whole)
+
+
+def test_a_disk_that_has_space_again_takes_the_next_checkpoint(tmp_path, generator, monkeypatch):
+    fsync, calls, path = os.fsync, [], tmp_path / "c"
+
+    def full_once(handle):
+        calls.append(handle)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr("i2s.files.os.fsync", full_once)
+    with pytest.warns(UserWarning, match="No space left"):
+        run(generator, targets(generator), checkpoint=path, checkpoint_every=4)
+    assert len(calls) == 3 and Checkpoint(path, 4, {}).read()["updates"] == 12
+
+
+def test_a_failing_checkpoint_does_not_end_a_run_that_makes_warnings_errors(tmp_path, generator, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("i2s.files.os.fsync", full)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(generator, targets(generator), checkpoint=tmp_path / "c", checkpoint_every=4).notices
+
+
+@pytest.mark.parametrize("place", ["/proc/x/c", "file/c", "n" * 300, "a\0b"])
+def test_the_place_of_a_checkpoint_is_tried_before_the_work(tmp_path, generator, place):
+    (tmp_path / "file").write_text("a file, no folder")
+    seen = []
+    with pytest.raises(OutputError, match="cannot be written"):
+        run(generator, targets(generator), checkpoint=tmp_path / place, callback=seen.append)
+    assert not seen and [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_checkpoint_in_the_home_folder(tmp_path, generator, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    run(generator, targets(generator), checkpoint="~/new/c", checkpoint_every=4)
+    assert (tmp_path / "new" / "c").is_file()
+
+
+@pytest.mark.parametrize("kind", ["result", "generator", "picture", "text"])
+def test_a_checkpoint_replaces_no_other_file(tmp_path, generator, kind):
+    path, photos, seen = tmp_path / "mine", targets(generator), []
+    if kind == "result":
+        run(generator, photos).save(path)
+    elif kind == "generator":
+        path = save_generator(generator, tmp_path / "g.safetensors", half=False)
+    else:
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" if kind == "picture" else b"my notes")
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="is no checkpoint and would be replaced"):
+        run(generator, photos, checkpoint=path, checkpoint_every=1, callback=seen.append)
+    assert path.read_bytes() == before and not seen
+
+
+def test_a_checkpoint_replaces_none_of_another_run(generator, checkpoint):
+    before = checkpoint.read_bytes()
+    with pytest.raises(OutputError, match=r"other settings \(seed is 0 there and 1 here\)"):
+        run(generator, targets(generator), checkpoint=checkpoint, checkpoint_every=1, seed=1)
+    with pytest.raises(OutputError, match="other photos"):
+        run(generator, targets(generator, seed=7), checkpoint=checkpoint, checkpoint_every=1)
+    assert checkpoint.read_bytes() == before
+    run(generator, targets(generator), checkpoint=checkpoint, checkpoint_every=1)
+    assert checkpoint.read_bytes() != before
+
+
+def test_a_file_that_comes_on_the_way_is_not_replaced(tmp_path, generator):
+    """Two runs that are started at once with one file: the first one keeps it."""
+    path = tmp_path / "c"
+
+    def other(step):
+        if step.step == 2:
+            run(generator, targets(generator), seed=1, steps=4, checkpoint=path, checkpoint_every=4)
+
+    with pytest.warns(UserWarning, match="seed is 1 there and 0 here"):
+        result = run(generator, targets(generator), checkpoint=path, checkpoint_every=4, callback=other)
+    assert result.steps == 12 and "seed" in result.notices[0]
+    assert Checkpoint(path, 1, {}).read()["updates"] == 4
+
+
+def test_an_empty_file_is_no_loss(tmp_path, generator):
+    path = tmp_path / "c"
+    path.touch()
+    run(generator, targets(generator), checkpoint=path, checkpoint_every=4)
+    assert path.stat().st_size
+
+
+def same_but_for_snapshots(ours, theirs):
+    for name in ("w_plus", "image", "loss"):
+        assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+    assert ours.photo_steps == theirs.photo_steps and ours.settings == theirs.settings
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"steps": 8}, {"steps": 20}),
+        ({"steps": 8, "optimizer": "lbfgs"}, {"steps": 20, "optimizer": "lbfgs"}),
+        ({"steps": 8, "space": "z"}, {"steps": 9, "space": "z"}),
+        (
+            {"noise": NoiseSettings("joint", 1, 0.05), "steps": 8},
+            {"noise": NoiseSettings("joint", 1, 0.05), "steps": 14},
+        ),
+        ({"noise": NoiseSettings("after", 8)}, {"noise": NoiseSettings("after", 11)}),
+        ({"tuning": TuningSettings(4)}, {"tuning": TuningSettings(7)}),
+    ],
+)
+def test_a_finished_run_is_made_longer(tmp_path, generator, before, now):
+    path, photos, seen = {"checkpoint": tmp_path / "c", "checkpoint_every": 4}, targets(generator, 1), []
+    whole = run(generator, photos, **now)
+    run(generator, photos, **before, **path)
+    resumed = run(generator, photos, **now, **path, resume=True, callback=lambda step: seen.append(step.step))
+    same_but_for_snapshots(resumed, whole)
+    assert seen[0] >= 8 and seen[-1] == whole.steps
+    same_but_for_snapshots(run(generator, photos, **now, **path, resume=True), whole)  # and again
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "ramp"},
+        {"schedule": "cosine"},
+        {"w_noise": 0.05},
+        {"noise": NoiseSettings("after", 8)},
+        {"tuning": TuningSettings(4)},
+    ],
+)
+def test_a_run_whose_steps_would_have_been_others_is_not_made_longer(tmp_path, generator, changes):
+    path = {"checkpoint": tmp_path / "c", "checkpoint_every": 4}
+    run(generator, targets(generator, 1), steps=8, **changes, **path)
+    with pytest.raises(SettingsError, match="steps is 8 there and 20 here"):
+        run(generator, targets(generator, 1), steps=20, **changes, **path, resume=True)
 
 
 def test_seconds_and_budget_go_on(tmp_path, generator):

@@ -1,6 +1,7 @@
 """Synthesis by a CUDA graph: used where it returns the same and is faster, and silently left where it is not."""
 
 import gc
+import threading
 import weakref
 from contextlib import contextmanager
 from itertools import accumulate, count
@@ -15,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from i2s.embedding import cuda_graphs, embed
-from i2s.embedding.cuda_graphs import TRIALS, WARMUP, GraphedSynthesis, capture, graphed_synthesis
+from i2s.embedding.cuda_graphs import TRIALS, WARMUP, GraphedSynthesis, capture, graphed_synthesis, running
 from i2s.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from i2s.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 
@@ -205,6 +206,40 @@ def test_images_are_not_overwritten_by_the_next(generator, clock):
     before = first.detach().clone()
     draw(codes(generator, seed=99).requires_grad_(), [])
     assert fake.replays > TRIALS and torch.equal(first, before)
+
+
+def test_beside_another_embedding_nothing_is_captured(generator, clock):
+    """Its kernels would end the capture, or be captured with it."""
+    slow, fake = Slow(generator, clock), FakeCapture(generator, clock)
+    with running(), running():
+        found = draw_often(GraphedSynthesis(slow, fake), generator)
+    assert not fake.captured
+    torch.testing.assert_close(found, expected(generator), rtol=0, atol=0)
+    with running():
+        draw_often(GraphedSynthesis(slow, fake), generator)
+    assert len(fake.captured) == 1
+
+
+def test_an_embedding_begins_after_a_capture(generator, clock):
+    begun = []
+
+    def other():
+        with running():
+            begun.append(True)
+
+    def capture_slowly(*arguments):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive() and not begun
+        threads.append(thread)
+        return FakeCapture(generator, clock)(*arguments)
+
+    threads = []
+    with running():
+        draw_often(GraphedSynthesis(Slow(generator, clock), capture_slowly), generator)
+    threads[0].join(10)
+    assert begun
 
 
 def test_without_gradients_nothing_is_captured(generator, clock):

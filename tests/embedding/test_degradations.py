@@ -143,6 +143,18 @@ def test_box_mask():
     assert torch.equal(mask, expected)
 
 
+@pytest.mark.parametrize("size", [np.int64(8), np.array([8, 8]), torch.tensor(8), (np.int32(8), 8), [8, 8]])
+def test_masks_take_sizes_of_numpy(size):
+    assert torch.equal(half_mask(size), half_mask(8)) and torch.equal(circle_mask(size), circle_mask(8))
+
+
+@pytest.mark.parametrize("make", [Blur, Noise])
+def test_degradations_store_numbers_of_python(make):
+    for sigma in (np.float32(0.5), np.float64(0.5), np.array(0.5), torch.tensor(0.5)):
+        assert make(sigma) == make(0.5) and type(make(sigma).sigma) is float
+    assert type(Downsample(np.int64(8)).size) is int
+
+
 def test_circle_mask():
     mask = circle_mask(200, (0.5, 0.4), 0.2)
     assert float(mask.mean()) == pytest.approx(np.pi * 0.04, rel=0.01)

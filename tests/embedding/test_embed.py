@@ -3,17 +3,21 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import hypothesis
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from helpers import FakeFeatureNet, small_generator, targets
+from PIL import Image
 from short_run import run
 
-from i2s.embedding import embed
-from i2s.embedding.degradations import half_mask
-from i2s.errors import DeviceError, LatentError, SettingsError
+from i2s.embedding import EmbedInterrupted, EmbedResult, embed, interrupted_result
+from i2s.embedding.degradations import Blur, Compose, Inpaint, half_mask
+from i2s.errors import DeviceError, ImageError, LatentError, SettingsError
+from i2s.latents import latent_statistics
 from i2s.losses import Masked, Perceptual, PixelMSE, WeightedSum
 
 
@@ -86,14 +90,151 @@ def test_callback_sees_code_image_and_loss_of_one_moment(generator):
         assert torch.equal(generator.synthesis(step.w_plus), step.image)
 
 
-def test_control_c_returns_what_there_is(generator):
-    def stop(step):
-        if step.step == 5:
+def stop_at(last):
+    """A callback that is interrupted at a step."""
+
+    def callback(step):
+        if step.step == last:
             raise KeyboardInterrupt
 
-    result = run(generator, targets(generator), callback=stop)
-    assert result.stopped == "interrupted" and result.steps == 5
+    return callback
+
+
+def test_control_c_ends_a_loop_of_embeddings_and_keeps_what_there_is(generator, tmp_path):
+    """One interrupt that ended one embedding alone would let the next one begin."""
+    begun = []
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 5 of 12: .*interrupted_result") as stop:
+        for k in range(3):
+            begun.append(k)
+            run(generator, targets(generator), callback=stop_at(5))
+    result = stop.value.result
+    assert begun == [0] and interrupted_result() is result
+    assert result.stopped == "interrupted" and result.interrupted and result.steps == 5
     assert torch.equal(result.render(generator), result.image)
+    assert EmbedResult.load(result.save(tmp_path / "r")).interrupted
+
+
+@pytest.mark.parametrize("changes", [{"budget": 60.0}, {"noise": {"steps": 3}}, {"tuning": {"steps": 3}}])
+def test_control_c_in_other_runs_keeps_what_there_is(generator, changes):
+    with pytest.raises(EmbedInterrupted, match="stopped after step") as stop:
+        run(generator, targets(generator, 1), callback=stop_at(12 if "budget" not in changes else 2), **changes)
+    assert torch.equal(stop.value.result.render(generator), stop.value.result.image)
+
+
+def test_there_is_no_interrupted_result_before_any(monkeypatch):
+    monkeypatch.setattr("i2s.embedding.result._interrupted", None)
+    with pytest.raises(LatentError, match="No embedding was interrupted"):
+        interrupted_result()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, lambda: torch.set_grad_enabled(False)])
+@pytest.mark.parametrize(
+    "changes", [{}, {"preset": "fast", "steps": 3}, {"noise": {"steps": 3}, "tuning": {"steps": 2}}]
+)
+def test_gradients_are_switched_on(generator, mode, changes):
+    photos, net = targets(generator), FakeFeatureNet()
+    expected = run(generator, photos, perceptual=net, **changes)
+    try:
+        with mode():
+            result = run(generator, photos, perceptual=net, **changes)
+            assert not torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(True)
+    assert torch.equal(result.w_plus, expected.w_plus)
+
+
+def test_what_was_made_in_inference_mode_is_taken():
+    generator = small_generator()
+    photos, start = targets(generator), generator.w_mean * 1.1
+    changes = {"p_norm_weight": 0.1, "degradation": Inpaint(half_mask(16))}
+    expected = run(generator, photos, start=start, mask=half_mask(16), **changes)
+    with torch.inference_mode():
+        made = small_generator()
+        latent_statistics(generator)
+        generator(generator.sample_z(1, 0))  # its layers keep what they prepare
+        given = {"start": start.clone(), "mask": half_mask(16), "p_norm_weight": 0.1}
+        given["degradation"] = Inpaint(half_mask(16))
+        photos = photos.clone()
+    for network in (generator, made):
+        assert torch.equal(run(network, photos, **given).w_plus, expected.w_plus)
+
+
+CASES = [
+    {},
+    {"init": "uniform"},
+    {"noise": {"when": "joint"}},
+    {"tuning": {"steps": 2}},
+    {"init": "zeros", "space": "w"},
+]
+
+
+@pytest.mark.parametrize("changes", CASES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_another_default_dtype_changes_nothing(generator, dtype, changes):
+    photos, net = targets(generator), FakeFeatureNet()
+    expected = run(generator, photos, perceptual=net, **changes)
+    torch.set_default_dtype(dtype)
+    try:
+        result = run(generator, photos, perceptual=net, **changes)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(result.w_plus, expected.w_plus) and torch.equal(result.image, expected.image)
+
+
+def test_threads_share_a_generator(generator):
+    photos, net = targets(generator, 8), FakeFeatureNet()
+    kinds = [{"preset": "fast"}, {}, {"space": "w", "optimizer": "lbfgs"}, {"tuning": {"steps": 2}}]
+
+    def one(k):
+        return run(generator, photos[k : k + 1], perceptual=net, **{"steps": 4} | kinds[k % 4]).image
+
+    alone = list(map(one, range(8)))
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            assert all(map(torch.equal, pool.map(one, range(8)), alone))
+    assert not any(module._forward_hooks for module in generator.modules())
+
+
+def test_numbers_of_numpy_are_taken(generator, tmp_path):
+    photos, path = targets(generator, 1), tmp_path / "c"
+    plain = {"steps": 4, "seed": 3, "learning_rate": 0.25, "betas": (0.5, 0.75), "tap_weights": (1.0, 1.0, 0.0, 2.0)}
+    numbers = {
+        "steps": np.int64(4),
+        "seed": np.uint8(3),
+        "learning_rate": np.float32(0.25),
+        "betas": np.array([0.5, 0.75], np.float32),
+        "tap_weights": [np.float64(1), torch.tensor(1.0), np.float16(0), np.array(2.0)],
+    }
+    plain |= {"tuning": {"steps": 2, "mse_weight": 0.5}, "degradation": Blur(0.5)}
+    numbers |= {"tuning": {"steps": np.int32(2), "mse_weight": np.float64(0.5)}, "degradation": Blur(np.float32(0.5))}
+    saved = {"checkpoint": path, "checkpoint_every": 2}
+    expected = run(generator, photos, **plain, **saved)
+    result = run(generator, photos, **numbers, **saved | {"checkpoint_every": np.int64(2)}, resume=True)
+    assert torch.equal(result.w_plus, expected.w_plus) and result.settings == expected.settings
+    values = [*vars(result.settings).values(), *result.settings.betas, *vars(result.settings.tuning).values()]
+    assert not any(isinstance(value, np.generic | np.ndarray | torch.Tensor) for value in values)
+    assert EmbedResult.load(result.save(tmp_path / "r")).settings == expected.settings
+
+
+def test_a_mask_that_hides_nothing_is_said(generator):
+    for hidden in (
+        {"mask": torch.ones(1, 1, 16, 16)},
+        {"degradation": Compose((Blur(1.0), Inpaint(torch.ones(1, 1, 16, 16))))},
+    ):
+        with pytest.warns(UserWarning, match="hides nothing"):
+            assert run(generator, targets(generator), steps=1, **hidden).notices
+    assert not run(generator, targets(generator), steps=1, mask=half_mask(16)).notices
+
+
+def test_a_mask_of_other_proportions_than_a_photo_is_refused(generator):
+    photos, mask = [Image.new("RGB", size, "red") for size in ((60, 40), (60, 50))], Image.new("L", (40, 60), 255)
+    mask.paste(0, (0, 0, 20, 60))
+    with pytest.raises(ImageError, match="The mask is 40 x 60 px, but the photo 60 x 40"):
+        run(generator, photos[0], mask=mask)
+    with pytest.raises(ImageError, match="60 x 50"):
+        run(generator, iter(photos), mask=mask.transpose(Image.Transpose.ROTATE_90))
+    turned = mask.transpose(Image.Transpose.ROTATE_90).resize((120, 80))
+    run(generator, photos[0], mask=turned, steps=1)
 
 
 def test_a_loss_that_is_no_number_keeps_the_last_good_code(generator):

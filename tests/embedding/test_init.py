@@ -56,10 +56,58 @@ def test_zeros_are_zeros(generator):
     assert not initial_code(generator, EmbedSettings(init="zeros"), 2).any()
 
 
-@pytest.mark.parametrize("start", [torch.randn(12), torch.randn(2, 12)])
-def test_a_given_z_is_taken(generator, start):
+@pytest.mark.parametrize("shape", [(12,), (1, 12), (2, 12), (1, 1, 12), (2, 1, 12)])
+def test_a_given_z_is_taken(generator, shape):
+    start = torch.randn(shape)
     code = initial_code(generator, EmbedSettings(space="z"), 2, start)
-    assert torch.equal(code, start.expand(2, 12)[:, None])
+    assert torch.equal(code, start.reshape(-1, 1, 12).expand(2, 1, 12))
+
+
+@pytest.mark.parametrize("shape", [(12,), (1, 12), (1, 1, 12), (2, 12), (2, 1, 12), (6, 12), (1, 6, 12), (2, 6, 12)])
+@pytest.mark.parametrize("space", ["w", "w+"])
+def test_a_given_w_is_taken_in_every_common_shape(generator, space, shape):
+    start = torch.randn(shape)
+    if space == "w" and shape[-2:] == (6, 12):
+        start = start[..., :1, :].expand(shape)
+    settings = EmbedSettings(space=space)
+    code = initial_code(generator, settings, 2, start)
+    expected = start if len(shape) == 3 else start[:, None] if shape == (2, 12) else start
+    rows = 6 if space == "w+" else 1
+    expected = expected[..., :1, :] if space == "w" and len(shape) > 1 else expected
+    assert torch.equal(code, expected.expand(2, rows, 12))
+    assert torch.equal(initial_code(generator, settings, 2, start.numpy()), code)
+    code.zero_()
+    assert start.any()  # it is left alone
+
+
+def test_a_result_is_a_start(generator):
+    result = run(generator, targets(generator), steps=2)
+    again = run(generator, targets(generator), steps=1, start=result)
+    assert torch.equal(again.snapshots[0], result.w_plus)
+    both = run(generator, targets(generator), steps=1, start=[result.select(1), result.select(0)])
+    assert torch.equal(both.snapshots[0], result.w_plus.flip(0))
+    codes = run(generator, targets(generator), steps=1, start=list(result.w_plus))
+    assert torch.equal(codes.snapshots[0], result.w_plus)
+    narrow = run(generator, targets(generator), steps=1, space="w")
+    assert torch.equal(run(generator, targets(generator), space="w", steps=1, start=narrow).snapshots[0], narrow.w_plus)
+
+
+@pytest.mark.parametrize(
+    ("start", "space", "says"),
+    [
+        ("result", "z", "is of W"),
+        ("mean", "w+", "is a str"),
+        ([torch.zeros(12), torch.zeros(6, 12)], "w+", "of one shape"),
+        (torch.zeros(12, dtype=torch.bool), "w+", "bool"),
+        (torch.zeros(3, 12), "w+", "3 rows"),
+        (torch.zeros(2, 3, 12), "w+", "3 rows"),
+        (torch.zeros(3, 1, 12), "w+", "has shape"),
+    ],
+)
+def test_what_is_no_start_is_one_sentence(generator, start, space, says):
+    start = run(generator, targets(generator), steps=1) if isinstance(start, str) and start == "result" else start
+    with pytest.raises(LatentError, match=says):
+        run(generator, targets(generator), start=start, space=space)
 
 
 @pytest.mark.parametrize("start", [torch.zeros(11), torch.zeros(3, 12), torch.zeros(2, 6, 12)])

@@ -1,5 +1,7 @@
 """The paper's five steps in one function, against the library's own loop."""
 
+import numpy as np
+import pytest
 import torch
 from helpers import FakeFeatureNet, targets
 from short_run import run
@@ -15,6 +17,15 @@ def test_embed_simple_finds_what_embed_finds(generator):
     assert losses.shape == (13, 2) and not w_plus.requires_grad
     torch.testing.assert_close(losses, result.loss, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(w_plus, result.w_plus, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_embed_simple_switches_gradients_on(generator, mode):
+    photos, loss = targets(generator, 2), ImageLoss(FakeFeatureNet())
+    expected, _ = embed_simple(photos, generator, loss, steps=2)
+    with mode():
+        w_plus, _ = embed_simple(photos, generator, loss, steps=np.int64(2))
+    assert torch.equal(w_plus, expected)
 
 
 def test_embed_simple_takes_a_code_and_leaves_it(generator):

@@ -7,7 +7,7 @@ import torch
 from helpers import FakeFeatureNet, small_generator, targets
 from short_run import run
 
-from i2s.embedding import EmbedSettings, NoiseSettings, TuningSettings
+from i2s.embedding import EmbedInterrupted, EmbedSettings, NoiseSettings, TuningSettings
 from i2s.embedding.degradations import Grey, half_mask
 from i2s.embedding.result import EmbedResult
 from i2s.embedding.stages import code_loss, shows_noise, tuning_loss
@@ -44,7 +44,9 @@ def test_each_step_shows_the_code_and_noise_that_it_names(generator, noise):
         if len(images) == 6:
             raise KeyboardInterrupt
 
-    result = run(generator, targets(generator), space="w", w_noise=0.1, noise=noise, callback=stop)
+    with pytest.raises(EmbedInterrupted) as stopped:
+        run(generator, targets(generator), space="w", w_noise=0.1, noise=noise, callback=stop)
+    result = stopped.value.result
     assert result.stopped == "interrupted" and result.steps == 5
     assert torch.equal(result.w_plus, images[-1].w_plus) and torch.equal(result.image, images[-1].image)
     assert torch.equal(result.render(generator), result.image)
@@ -159,7 +161,9 @@ def test_control_c_while_tuning_returns_weights_and_their_image(generator):
         if step.stage == "tuning" and step.step == 16:
             raise KeyboardInterrupt
 
-    result = run(generator, targets(generator, 1), tuning=TuningSettings(10, 1e-2), callback=stop)
+    with pytest.raises(EmbedInterrupted) as stopped:
+        run(generator, targets(generator, 1), tuning=TuningSettings(10, 1e-2), callback=stop)
+    result = stopped.value.result
     assert result.stopped == "interrupted" and result.steps == 16
     assert torch.equal(result.render(generator), result.image)
     settings = {"tuning": TuningSettings(4, 1e-2)}

@@ -1,5 +1,6 @@
 """Our own weight files: exact, complete or not there at all, and checked like anyone else's."""
 
+import errno
 import json
 import os
 import time
@@ -84,13 +85,16 @@ def test_numbers_that_cannot_be_saved(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch):
-    path = tmp_path / "g.safetensors"
-    path.write_bytes(b"earlier")
-    full = os.open("/dev/full", os.O_WRONLY)
-    monkeypatch.setattr("tempfile.mkstemp", lambda **_: (full, str(tmp_path / "temporary")))
+    path = save_generator(small_generator("skip"), tmp_path / "g.safetensors")
+    earlier = path.read_bytes()
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left"):
-        save_generator(small_generator("skip"), path)
-    assert path.read_bytes() == b"earlier"
+        save_generator(small_generator("skip", seed=1), path)
+    assert path.read_bytes() == earlier and list(tmp_path.iterdir()) == [path]
 
 
 def change_config(**changes):

@@ -217,7 +217,7 @@ def test_load_generator(tmp_path):
 
 
 def test_content_decides_not_the_name(tmp_path):
-    path = save_generator(small_generator("orig"), tmp_path / "network.pkl")
+    path = save_generator(small_generator("orig"), tmp_path / "g.safetensors").rename(tmp_path / "network.pkl")
     assert load_generator(path).kind == "stylegan2"
 
 
@@ -252,3 +252,15 @@ def test_names_and_paths(tmp_path, monkeypatch):
     paths = ("word", "./ffhq-1024", tmp_path / "ffhq-1024", "ffhq.pkl")
     assert [resolve(path).name for path in paths] == ["word", "ffhq-1024", "ffhq-1024", "ffhq.pkl"]
     assert asked == ["ffhq-1024"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_sample_z_draws_the_same_codes_with_another_default_dtype(dtype):
+    generator = small_generator()
+    expected = generator.sample_z(3, seed=1)
+    torch.set_default_dtype(dtype)
+    try:
+        found = generator.sample_z(3, seed=1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found, expected) and found.dtype == torch.float32

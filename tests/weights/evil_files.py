@@ -117,6 +117,28 @@ FILES = {
         for kind, count in [("FloatStorage", 4), ("IntStorage", 4)]) + pickle.TUPLE), "two ways"),
     "zip-os-system": (makers.torch_zip(tree=SYSTEM_2), "os.system"),
     "zip-not-a-dict": (makers.torch_zip(tree=LIST), "instead of a dictionary"),
+    # networks of the official repositories in archives of torch.save
+    "zip-os-system-in-a-module": (
+        makers.torch_zip(tree=persistent(state=DICT + text("a") + SYSTEM_2 + SET)), "os.system"),
+    "zip-nested-file": (makers.torch_zip(tree=tensor(loaded(storage(FLOATS)))), "_load_from_bytes"),
+    "zip-object-array": (makers.torch_zip(tree=array("O", values=b"")), "dtype 'O'"),
+    "zip-of-a-set": (makers.torch_zip(tree=call(name("builtins", "set"))), "instead of a dictionary"),
+    "zip-of-a-network": (makers.torch_zip(tree=name("dnnlib.tflib.network", "Network") + pickle.EMPTY_TUPLE
+                                          + pickle.NEWOBJ + DICT + pickle.BUILD), "instead of a dictionary"),
+    "zip-storage-as-an-array": (makers.torch_zip(tree=array().replace(data(bytes(8)), group(
+        text("storage"), name("torch", "FloatStorage", 2), text("0"), text("cpu"), number(4)) + pickle.BINPERSID)),
+        "made from a Storage"),
+    "zip-module-inside-itself": (makers.torch_zip(tree=DICT + pickle.BINPUT + b"\1" + persistent(
+        state=pickle.BINGET + b"\1")[:-1] + pickle.REDUCE), "instead|itself|left over|REDUCE"),
+    "zip-build-on-a-module": (makers.torch_zip(tree=build(persistent())), "BUILD on a PersistentObject"),
+    "legacy-nested-file": (storage(FLOATS)[:21] + program(DICT, text("little_endian"), pickle.NEWTRUE, SET, protocol=2)
+                           + program(loaded(storage(FLOATS)), protocol=2), "_load_from_bytes"),
+    "whole-object": (program(call(name("os", "Generator"), text(makers.COMMAND))), "whole Python object"),
+    "whole-object-with-dots": (program(call(name("os", "system.Generator"))), "whole Python object"),
+    "zip-whole-object": (makers.torch_zip(tree=call(name("models.psp", "pSp", 2))), "class models.psp.pSp"),
+    "zip-of-arrays": (makers.zip_file({"w.npy": b"x"}), "NumPy arrays"),
+    "zip-empty": (makers.zip_file({}), "empty zip"),
+    "array-alone": (b"\x93NUMPY\1\0" + bytes(64), "NumPy array"),
     "zip-trailing-bytes": (makers.zip_file({"a/data.pkl": program(DICT) + b"x"}), "follow its end"),
     "legacy-os-system": (storage(FLOATS)[:21] + program(DICT, text("little_endian"), pickle.NEWTRUE, SET, protocol=2)
                          + program(SYSTEM_2, protocol=2), "os.system"),

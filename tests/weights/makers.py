@@ -177,6 +177,8 @@ def good_files() -> dict[str, bytes]:
     files |= {f"tensorflow-{p}.pkl": dump(tensorflow_tree(), p) for p in (2, 4, 5)}
     files["checkpoint.pt"] = torch_file(state_dict())
     files["checkpoint-legacy.pt"] = torch_file(state_dict(), legacy=True)
+    files["alone.pt"] = torch_file(torch_tree()["G_ema"])
+    files["alone-legacy.pt"] = torch_file(torch_tree()["G_ema"], legacy=True)
     return files
 
 

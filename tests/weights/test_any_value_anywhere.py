@@ -79,6 +79,8 @@ def test_any_value_anywhere(case):
             continue
         assert result.config == good.config, (path, value)
         for name, tensor in good.state_dict().items():
+            if path == ("latent_avg",) and value is None and name == "mapping.w_mean":
+                continue  # a mean that is not there is computed
             if not torch.equal(result.state_dict()[name], tensor):
                 # the only way to other numbers is a tensor of that shape, type and finite values
                 assert isinstance(value, (torch.Tensor, np.generic)), (path, value, name)

@@ -81,7 +81,7 @@ BROKEN_TF = {
     "lod NaN": (variable("lod", lambda _: np.float32("nan")), "still growing"),
     "lod a text": (variable("lod", lambda _: "0"), "of type str"),
     "conditional": (static("label_size", 10), "conditional"),
-    "grey": (static("num_channels", 1), "num_channels"),
+    "grey": (static("num_channels", 1), "grey network has 1 channel"),
     "resolution": (static("resolution", 12), "power of two"),
     "resolution of others": (static("resolution", 32), "is missing|dlatent_broadcast"),
     "components differ": (static("fmap_max", 7, "mapping"), "fmap_max differs"),
@@ -121,7 +121,8 @@ def test_broken_tensorflow_stylegan2():
     for change, message in (
         (static("architecture", "x"), "'skip'"),
         (static("resample_kernel", [1, 2, 1]), "resample_kernel"),
-        (static("mapping_fmaps", 9), "equal width"),
+        (static("mapping_fmaps", 9), r"mapping/Dense0/weight has shape \[6, 8\], but .* \[6, 9\]"),
+        (static("mapping_fmaps", "a"), "mapping_fmaps is 'a'"),
         (static("conv_clamp", "a"), "conv_clamp"),
         (field("build_func_name", "G_synthesis_stylegan_revised", "synthesis"), "stylegan_revised"),
         (field("version", 3, "synthesis"), "version 3: i2s reads 4"),

@@ -121,8 +121,8 @@ REASONS = {
     "bad-unknown-class.pkl": "'GeneratorXL'",
     "bad-wrong-shape-noise.pkl": r"noise_const has shape \[4, 4\], .* \[8, 8\]",
     "bad-wrong-shape.pkl": r"b8.conv0.weight has shape \[6, 5, 3, 3\], .* \[6, 6, 3, 3\]",
-    "good-handmade-zip.pt": "no latent_avg",
-    "odd-ros-train-namespace.pt": "no latent_avg",
+    "good-handmade-zip.pt": "style.1.weight is missing",
+    "odd-ros-train-namespace.pt": "style.1.weight is missing",
     "odd-tf-sg1-lod-half.pkl": "still growing",
 }
 

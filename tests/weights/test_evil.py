@@ -14,6 +14,7 @@ from pathlib import Path
 
 import makers
 import pytest
+import test_read_latents
 from evil_files import FILES, HARMLESS
 from makers import call, name, program, text
 
@@ -68,7 +69,7 @@ class Worker:
 def worker(tmp_path_factory):
     fixtures = Path(__file__).resolve().parents[3] / "shared/fixtures"
     good = ["evil/good-micro.pkl", "evil/good-micro-tf.pkl", "dev/ros-32.pt"] if fixtures.is_dir() else []
-    actions = ["read", "load", "inspect"] if good else ["read", "inspect"]
+    actions = ["read", "load", "inspect", "latents"] if good else ["read", "inspect", "latents"]
     worker = Worker(tmp_path_factory.mktemp("worker"), actions, [str(fixtures / name) for name in good])
     yield worker
     worker.close()
@@ -100,6 +101,17 @@ def test_own_files_are_refused_by_name(worker, tmp_path, case):
     assert answer["outcome"] == "refused" and re.search(message, answer["message"])
     assert answer["message"].startswith(f"{path} cannot be used: ") and answer["message"].endswith(".")
     assert worker.read(path, "inspect")["outcome"] == "refused"
+    assert worker.read(path, "latents")["outcome"] == "refused"
+    assert not Path(makers.MARKER).exists()
+
+
+@pytest.mark.parametrize("case", test_read_latents.REFUSED)
+def test_files_of_no_code_are_refused(worker, tmp_path, case):
+    path = tmp_path / "code.npz"
+    path.write_bytes(test_read_latents.REFUSED[case][0])
+    assert worker.read(path, "latents")["outcome"] == "refused"
+    worker.read(path)
+    worker.read(path, "inspect")
     assert not Path(makers.MARKER).exists()
 
 

@@ -9,6 +9,7 @@ class, tensor names, shapes or dtypes are not those of the good file, or that ho
 hold none, the tree must be inert: known types only, no cycles, no more numbers than bytes.
 """
 
+import math
 import os
 import pickle
 import pickletools
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import makers
 import pytest
+import test_read_latents
 from makers import call, name, text
 
 pytest.importorskip("resource")  # limits need it; Windows has none
@@ -145,6 +147,30 @@ def test_changed_files(tmp_path):
 @pytest.mark.timeout(7200)
 def test_changed_networks(tmp_path, shared):
     fuzz([Base(shared / "fixtures" / file_name, network=True) for file_name in NETWORKS], tmp_path)
+
+
+@pytest.mark.timeout(7200)
+def test_changed_codes(tmp_path):
+    """Latent codes of other tools: whatever comes out is a code, and no more of it than the file can hold."""
+    path = tmp_path / "case.bin"
+    worker = Worker(tmp_path, ["read", "latents"], [])
+    names = ["projected_w.npz", "compressed.npz", "columns first.npy", "tensor.pt", "rosinality.pt", "array.pkl"]
+    counts = Counter()
+    for case in range(CASES):
+        rng = random.Random(case)
+        content = bytearray(test_read_latents.READ[names[case % len(names)]])
+        if rng.random() < 0.3:
+            del content[rng.randrange(len(content)) :]
+        else:  # headers and directories, where most of the rules are
+            start = rng.choice([0, 0, max(0, len(content) - 300)])
+            flip(content, rng, start, min(len(content), start + 300))
+        path.write_bytes(content)
+        answer = worker.read(path, "latents")
+        counts[answer["outcome"]] += 1
+        if answer["outcome"] == "read":
+            assert math.prod(answer["message"]["code"]) <= 18 * 12, case
+    worker.close()
+    assert counts["refused"] > CASES // 4 and counts["read"] > CASES // 50
 
 
 def fuzz(bases: list[Base], tmp_path: Path) -> None:

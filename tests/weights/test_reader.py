@@ -184,7 +184,7 @@ def test_shared_branches_are_read_once():
 def test_containers(tmp_path):
     for name, data in makers.good_files().items():
         (tmp_path / name).write_bytes(data)
-        expected = "torch-zip" if name == "checkpoint.pt" else "torch-legacy" if name.endswith(".pt") else "pickle"
+        expected = "pickle" if name.endswith(".pkl") else "torch-legacy" if "legacy" in name else "torch-zip"
         assert sniff(data[:1024]) == expected
         assert inspect_file(tmp_path / name).problems == []
 

@@ -6,6 +6,7 @@ A job is `[id, path, action]`; the answer is a line `{"id", "outcome", "message"
 code, processes, sockets, files opened for writing. The limit is `LIMIT` bytes above what the process takes when ready.
 """
 
+import io
 import json
 import pickle
 import resource
@@ -89,6 +90,12 @@ def read(path):
     return digest(read_weights(path), Path(path).stat().st_size)
 
 
+def latents(path):
+    from i2s.weights import read_latents
+
+    return {"code": list(read_latents(path).shape)}
+
+
 def inspect(path):
     report = inspect_file(path)
     assert str(report).isascii()
@@ -107,7 +114,14 @@ def fill_memory(path):
     return len(bytearray(LIMIT + (100 << 20)))
 
 
-ACTIONS = {"read": read, "load": load, "inspect": inspect, "unpickle": unpickle, "fill memory": fill_memory}
+ACTIONS = {
+    "read": read,
+    "load": load,
+    "inspect": inspect,
+    "latents": latents,
+    "unpickle": unpickle,
+    "fill memory": fill_memory,
+}
 
 
 def timed_out(number, frame):
@@ -143,7 +157,10 @@ def warm_up(folder: str, actions: set) -> None:
 
     torch.set_num_threads(1)
     refused = makers.program(makers.name("os", "system"))
-    for name, data in (makers.good_files() | {"archive.pt": makers.torch_zip(), "refused.pkl": refused}).items():
+    codes = io.BytesIO()
+    np.savez_compressed(codes, w=np.ones((1, 2, 3)))
+    others = {"archive.pt": makers.torch_zip(), "refused.pkl": refused, "codes.npz": codes.getvalue()}
+    for name, data in (makers.good_files() | others).items():
         path = Path(folder) / name
         path.write_bytes(data)
         for action in actions:
@@ -155,7 +172,7 @@ def main() -> None:
     setup = json.loads(sys.stdin.readline())
     warm_up(setup["folder"], set(setup["actions"]))
     for good in setup["good"]:
-        for action in setup["actions"]:
+        for action in set(setup["actions"]) - {"latents"}:  # they hold no code
             ACTIONS[action](good)
     tables = [dict(Reader(0).official), dict(Reader(0).torch)]
     sys.addaudithook(audit)
