@@ -1,5 +1,6 @@
 """Fixtures that many test files use."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,12 @@ def shared() -> Path:
 def one_thread() -> None:
     """The networks of the tests are too small for two threads to pay; on a busy machine they wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_signals() -> None:
+    """A run in the background may ignore Ctrl-C or hang-ups, and the commands that its tests start would inherit it."""
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
