@@ -1,4 +1,4 @@
-"""The terminal of a command: streams that may break without harm, and signals that end the work as Ctrl-C does."""
+"""Terminal handling: output streams that tolerate failures, and signals that interrupt as Ctrl-C does."""
 
 import io
 import os
@@ -11,14 +11,14 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
-PATIENCE = 3  # so many Ctrl-C end the work at once, whatever it does
+PATIENCE = 3  # presses of Ctrl-C after which the work ends at once
 
 
 class Stream:
-    """A text stream whose failures are noted and not raised; signs that it cannot show are escaped.
+    """Text stream that records failures instead of raising them, and escapes characters it cannot encode.
 
     Attributes:
-        error: The first failure, after which nothing more is written.
+        error: First failure; nothing is written after it.
     """
 
     def __init__(self, stream: Any):
@@ -54,7 +54,7 @@ class Stream:
 
 @contextmanager
 def tolerant_streams() -> Iterator[Stream]:
-    """Within, stdout and stderr are `Stream`s, for this package and those that it uses; yields stdout."""
+    """Context manager: replace stdout and stderr by `Stream`s, and yield stdout."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = stdout, _ = Stream(before[0]), Stream(before[1])
     try:
@@ -66,9 +66,9 @@ def tolerant_streams() -> Iterator[Stream]:
 
 
 class Interrupts:
-    """Within, the signals TERM and HUP raise a KeyboardInterrupt, as Ctrl-C does; those that are ignored stay so.
+    """Context manager: raise KeyboardInterrupt on TERM and HUP, as on Ctrl-C; signals that are ignored stay ignored.
 
-    Only the first signal does, as the others would interrupt the saving of what was found; the third Ctrl-C does again.
+    Only the first signal raises, since later ones would interrupt the saving of results; a third Ctrl-C raises again.
 
     Attributes:
         received: The first signal, or None.
@@ -82,7 +82,7 @@ class Interrupts:
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal, as shells have it."""
+        """Exit code by the convention of shells: 128 + signal number."""
         return 128 + (self.received or signal.SIGINT)
 
     def __enter__(self) -> "Interrupts":
@@ -98,7 +98,7 @@ class Interrupts:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within, a signal is noted in `received` and the work is finished."""
+        """Context manager: only record signals in `received`, so that the work is finished."""
         self._deferred = True
         try:
             yield

@@ -210,7 +210,7 @@ def _size_of(photo, resolution: int) -> tuple[int, int] | None:
         if not isinstance(photo, Image.Image):
             data = _read_all(photo) if hasattr(photo, "read") else photo
             is_path = isinstance(data, str | os.PathLike)
-            image = Image.open(Path(data).expanduser() if is_path else io.BytesIO(data))
+            image = Image.open(local_path(data) if is_path else io.BytesIO(data))
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         return image.size[::-1] if turned else image.size
     except Exception:  # `load_photos` says what is wrong with it
@@ -371,7 +371,7 @@ def write_image(image, path: str | Path) -> Path:
         ImageError: This is no image.
         OutputError: The file cannot be written.
     """
-    path = Path(os.path.expanduser(path))
+    path = local_path(path)
     if not path.name:
         raise OutputError(f"{str(path)!r} is no name for a file: give one, such as face.png.")
     path = path if path.suffix else path.with_name(f"{path.name}.png")

@@ -1,4 +1,4 @@
-"""Files as they are named on a command line: patterns, folders, `~`, standard input; web addresses are refused.
+"""Input files of a command line: patterns, folders, `~` and standard input; web addresses are refused.
 
 Unix shells expand patterns and `~` themselves, but not those of Windows, nor any after a quote or a `--option=`.
 """
@@ -45,7 +45,7 @@ def find_photos(arguments: list[str]) -> list[Path | bytes]:
 
 
 def find_files(argument: str, error: type[I2SError], advice: str) -> list[Path]:
-    """Return the files that a pattern fits, sorted; of what is no pattern, or the name of a file, its path.
+    """Return the files that match a pattern, sorted; the path itself if it is no pattern or names a file.
 
     Args:
         argument: As it was given.

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from i2s.embedding.settings import EmbedSettings, as_python
 from i2s.errors import LatentError, OutputError, SettingsError, one_line
-from i2s.files import digest, read_safetensors, write_safetensors
+from i2s.files import digest, local_path, read_safetensors, write_safetensors
 from i2s.generators.base import Generator
 from i2s.losses import WeightedSum
 
@@ -49,7 +49,7 @@ class Checkpoint:
         every = as_python(every)
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise SettingsError(f"checkpoint_every is {every!r}, but must be a whole number of at least 1.")
-        self.path = None if path is None else Path(os.path.expanduser(path))
+        self.path = None if path is None else local_path(path)
         self.every = every
         self.identity = identity
         self.stage = 0
