@@ -1,7 +1,7 @@
 """The encoder: one forward pass from a photo to the code w where its embedding may start.
 
     encoder = load_encoder()
-    w = encoder(i2s.load_photos(files, 64))  # [N, w_dim]
+    w = encoder(i2s.load_photos(files, 128))  # [N, w_dim]
     result = i2s.embed(files, generator, start=w[:, None].repeat(1, generator.num_ws, 1))
 
 An encoder belongs to the generator that it was trained with: it maps to the W of that generator alone. Its backbone
@@ -128,7 +128,7 @@ def save_encoder(
 
 
 def load_encoder(
-    path: str | Path | None = None, device: str | torch.device = "cpu", generator: str = "faces-64"
+    path: str | Path | None = None, device: str | torch.device = "cpu", generator: str = "faces-128"
 ) -> Encoder:
     """Load an encoder, frozen, in float32.
 

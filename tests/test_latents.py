@@ -1,15 +1,19 @@
 """The statistics of W: what they are, what whitening does, and that a file keeps them."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from helpers import small_generator
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import leaky_relu
 
+from i2s import latents
 from i2s.errors import WeightFileError
 from i2s.generators import load_generator
 from i2s.generators.file import read_metadata, save_generator
-from i2s.latents import latent_statistics, to_p
+from i2s.latents import LatentStatistics, latent_statistics, to_p
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,10 @@ def test_whitened_codes_have_unit_covariance(statistics):
 
 def test_whitening_is_undone(statistics):
     w = codes(50)
-    x = statistics.whiten(w) * statistics.std @ statistics.components + statistics.mean
+    x = (
+        statistics.whiten(w) * statistics.std.clamp_min(latents.FLOOR * statistics.std.max()) @ statistics.components
+        + statistics.mean
+    )
     assert torch.allclose(leaky_relu(x, 0.2), w, atol=1e-5)
     w_plus = w.view(5, 10, 12)
     assert statistics.whiten(w_plus).shape == (5, 10, 12)
@@ -95,6 +102,7 @@ def test_damaged_statistics_are_refused(tmp_path, spoil):
 
 
 def test_statistics_are_computed_once_for_a_generator_as_it_is(monkeypatch):
+    monkeypatch.setattr(latents, "_known", {})
     generator, calls = small_generator(), []
     sample = generator.sample_z
     monkeypatch.setattr(generator, "sample_z", lambda *given: calls.append(given) or sample(*given))
@@ -106,3 +114,36 @@ def test_statistics_are_computed_once_for_a_generator_as_it_is(monkeypatch):
     changed = latent_statistics(generator, 3000)
     assert len(calls) == 3 and not torch.equal(changed.mean, first.mean)
     assert latent_statistics(generator.double(), 3000).mean.dtype == torch.float64
+    for seed in map(np.int64, range(2 * latents.KEPT)):
+        latent_statistics(generator, 500, seed)
+    assert len(latents._known) == latents.KEPT
+
+
+def test_a_generator_can_be_copied_while_its_statistics_are_computed(monkeypatch):
+    """As the tuning of one thread does while another starts: a dictionary must not change while it is copied."""
+    monkeypatch.setattr(latents, "_known", {})
+    generator = small_generator()
+    names = set(vars(generator))
+    first = latent_statistics(generator, 1000)
+    assert set(vars(generator)) == names
+    monkeypatch.setattr(type(generator), "sample_z", None)  # the copy needs none
+    assert torch.equal(latent_statistics(copy.deepcopy(generator), 1000).std, first.std)
+
+
+def test_statistics_made_in_inference_mode_take_part_in_gradients(monkeypatch):
+    monkeypatch.setattr(latents, "_known", {})
+    with torch.inference_mode():
+        found = latent_statistics(small_generator(), 1000)
+    w = codes(4).requires_grad_()
+    found.whiten(w).square().sum().backward()
+    assert w.grad.isfinite().all() and w.grad.abs().max() > 0
+
+
+def test_directions_in_which_codes_hardly_differ_do_not_outweigh_the_others():
+    statistics = LatentStatistics(torch.zeros(3), torch.eye(3), torch.tensor([1.0, 0.5, 1e-5]))
+    step = statistics.whiten(torch.tensor([0.0, 0.0, 1e-3]))
+    assert torch.allclose(
+        step, torch.tensor([0.0, 0.0, 0.5])
+    )  # 100 of its own deviations, half of the least that counts
+    faces = load_generator("faces-128")
+    assert latent_statistics(faces).whiten(faces.w_mean).square().mean() < 40  # 52,765 if the floor is left out

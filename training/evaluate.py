@@ -1,7 +1,7 @@
 """Measure a generator: metrics, tables and contact sheets.
 
     python -m training evaluate --generator data/faces-64.safetensors --faces faces.zip \
-        --features squeezenet.safetensors --vgg vgg19.safetensors --out runs/evaluation
+        --features squeezenet.safetensors --vgg vgg19.safetensors --identity models/ --out runs/evaluation
 
 Writes `metrics.json`, the same as tables for the model card in `metrics.md`, and five contact sheets.
 """
@@ -23,6 +23,7 @@ from i2s.images import write_image
 from training import sheets
 from training.dataset import load_faces
 from training.features import VGG19, FeatureNet, SqueezeNet
+from training.identity import Identity
 from training.metrics import (
     MIN_FACES,
     blurred,
@@ -150,6 +151,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faces", type=Path, required=True, help="zip of the training faces")
     parser.add_argument("--features", type=Path, required=True, help="SqueezeNet 1.1 weights (safetensors)")
     parser.add_argument("--vgg", type=Path, help="VGG-19 weights: the metrics in its features too")
+    parser.add_argument("--identity", type=Path, help="folder of dlib's two files: the metrics in its features too")
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument("--samples", type=sample_count, default=5000, help="generated images (default 5000)")
     parser.add_argument("--device", default="cpu", help="where to compute (default cpu)")
@@ -159,6 +161,8 @@ def run(options: argparse.Namespace) -> int:
     """Measure and write the report; the exit code."""
     squeezenet = SqueezeNet(options.features)
     metric_nets = {"SqueezeNet": squeezenet} | ({"VGG-19": VGG19(options.vgg)} if options.vgg else {})
+    if options.identity:
+        metric_nets["identity"] = Identity(options.identity)
     generator = load_generator(options.generator, options.device)
     faces = load_faces(options.faces, generator.resolution, MIN_FACES)
     metric_nets = {name: net.to(options.device) for name, net in metric_nets.items()}

@@ -4,7 +4,7 @@ base.py         Generator: what every generator offers
 layers.py       equalised layers, filters, leaky ReLU
 mapping.py      the mapping network of all three
 stylegan1.py    AdaIN: the paper's generator
-stylegan2.py    modulated convolutions; fused.py: the same with frozen weights
+stylegan2.py    modulated convolutions; fused.py: the same with frozen weights; winograd.py: its wide convolutions
 stylegan3.py    no aliasing
 file.py         our own weight files
 """
@@ -22,7 +22,7 @@ from i2s.files import local_path
 from i2s.generators.base import Generator
 from i2s.generators.file import is_safetensors
 
-DEFAULT = "faces-64"
+DEFAULT = "faces-128"
 SUFFIXES = (".safetensors", ".pkl", ".pickle", ".pt", ".pth")
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -43,7 +43,7 @@ def load_generator(
     """Load a pretrained generator, in evaluation mode, its weights frozen.
 
     Args:
-        name_or_path: A name of the catalog ("faces-64" is shipped, "ffhq-1024" is fetched when it is first used), or a
+        name_or_path: A name of the catalog ("faces-128" is shipped, "ffhq-1024" is fetched when it is first used), or a
             file: our safetensors, the pickles of StyleGAN2-ADA and StyleGAN3 (torch) and of StyleGAN and StyleGAN2
             (TensorFlow), one generator of theirs saved by torch.save, rosinality's .pt, checkpoints of pSp and e4e.
             The content says what a file is; nothing in it is executed. Grey networks draw three equal channels.
