@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 __getattr__, _, _names = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "alignment.align": ["align", "paste_back"],
         "edits": ["crossover", "morph", "transfer_expression"],
         "embedding": ["EmbedSettings", "NoiseSettings", "TuningSettings", "embed", "interrupted_result"],
         "embedding.result": ["EmbedResult"],

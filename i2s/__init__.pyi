@@ -1,3 +1,4 @@
+from .alignment.align import align, paste_back
 from .edits import crossover, morph, transfer_expression
 from .embedding import EmbedSettings, NoiseSettings, TuningSettings, embed, interrupted_result
 from .embedding.result import EmbedResult
@@ -15,6 +16,7 @@ __all__ = [
     "NoiseSettings",
     "TuningSettings",
     "__version__",
+    "align",
     "contact_sheet",
     "crossover",
     "embed",
@@ -23,6 +25,7 @@ __all__ = [
     "load_perceptual",
     "load_photos",
     "morph",
+    "paste_back",
     "read_image",
     "transfer_expression",
     "write_image",

@@ -15,7 +15,7 @@ LAYERS = (
     ("figures", "metrics", "generators"),
     ("weights", "losses", "encoder"),
     ("embedding",),
-    ("edits", "align"),
+    ("edits", "alignment"),
     ("course", "cli"),
     ("checks", "__main__"),  # checks: the earlier name of course.checks
 )
@@ -82,7 +82,7 @@ def test_structure_imports_downwards(module):
 def test_structure_has_weights_beside_the_chain():
     """Generators know their readers by name; only what downloads or inspects files imports weights."""
     importers = {unit(module) for module, names in GRAPH.items() for name in names if unit(name) == "weights"}
-    assert importers <= {"weights", "course", "cli"}
+    assert importers <= {"weights", "alignment", "course", "cli"}
     below = {"generators", "latents", "files", "device", "errors"}
     assert {unit(name) for module in MODULES if unit(module) == "weights" for name in ours(module)} <= below
 
