@@ -197,9 +197,9 @@ def case(net: str, resolution: int, batch: int, options: argparse.Namespace, flo
     """Measure one network, resolution and batch size."""
     device = options.device
     generator, photos = generator_of(resolution, options.width, device), photos_of(batch, resolution, device)
-    makers = implementations(device)
+    makers = {name: make for name, make in implementations(device).items() if name in options.implementations}
     if batch > 1:
-        makers.pop("weights frozen")  # hardly faster, as single photos show
+        makers.pop("weights frozen", None)  # hardly faster, as single photos show
     # First step of each implementation, from the same code
     runs, losses = {}, {}
     for name, make in makers.items():
@@ -293,6 +293,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     top.add_argument("--batch-resolution", type=int, nargs="*", help="of batches; default 64, with CUDA also 1024")
     top.add_argument("--networks", nargs="+", choices=("slim", "vgg16"), default=["slim", "vgg16"])
+    every = ["straightforward", "weights frozen", *list(DTYPES)[1:]]
+    top.add_argument("--implementations", nargs="+", choices=every, default=every, help="beside ours, in float32")
     top.add_argument("--width", type=int, default=1, help="divides the channels, for quick trials")
     top.add_argument("--repeat", type=int, default=7, help="turns that count")
     top.add_argument("--limit", type=float, default=20, help="seconds of a case after which no turn begins")
@@ -302,6 +304,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> dict:
     """Run the benchmark and return its table."""
     options = parser().parse_args(arguments)
+    options.implementations = {"ours", "straightforward", *options.implementations}
     large = options.device == "cuda"
     options.resolution = options.resolution or [64, 128, 256, *([512, 1024] if large else [])]
     if options.batch_resolution is None:

@@ -14,7 +14,7 @@ from i2s.losses.slim import load_slim
 from i2s.losses.vgg16 import VGG16
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks import embed_quality, report, step_time, structure, time_to_quality
+from benchmarks import batches, embed_quality, gpu, peers, profile_step, report, step_time, structure, time_to_quality
 from benchmarks.straightforward import Straightforward
 
 
@@ -124,6 +124,63 @@ def test_step_time_from_end_to_end(tmp_path, monkeypatch):
         assert row["loss difference"] < 1e-5 and row["peak GB"]["ours"] >= 0 and 0 < row["floor"] < 1
     assert json.loads((tmp_path / "step_time.json").read_text()) == table
     assert (tmp_path / "step_time.png").exists() and "straightforward / ours" in (tmp_path / "step_time.md").read_text()
+
+
+def test_peers_make_steps_in_turns(tmp_path):
+    few = ["--resolution", "16", "--steps", "1", "--repeats", "2", "--out", str(tmp_path)]
+    table = peers.main([str(tmp_path), "--programs", "i2s", "i2s, vgg16", *few])
+    (row,) = table["rows"]
+    assert row["resolution"] == 16 and list(row["seconds"]) == ["i2s", "i2s, vgg16"]
+    assert all(len(values) == 2 and min(values) > 0 for values in row["seconds"].values())
+    assert "| 16 | " in (tmp_path / "peers.md").read_text()
+
+
+def test_a_peer_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SystemExit, match="^ada does not run"):
+        peers.compare(["ada"], 16, tmp_path, 1, 1)
+
+
+def test_batches_from_end_to_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "memory_elsewhere", batches.memory)
+    few = ["--generator", "faces-64", "--batch", "1", "2", "--repeat", "1", "--device", "cpu", "--out", str(tmp_path)]
+    rows = batches.main(few)["rows"]
+    assert [row["photos at once"] for row in rows] == [1, 2] and rows[0]["times as fast as the first"] == "1.00"
+    assert float(rows[1]["ms a photo"]) > 0 and "| faces-64 | 2 |" in (tmp_path / "batches.md").read_text()
+
+
+def test_profile_names_what_takes_the_time():
+    table = profile_step.main(["--generator", "16", "--steps", "1"])["generators"]["16"]
+    assert "transforms" in table["with"] and "transforms" not in table["without"]  # both ways were taken
+    for way in ("with", "without"):
+        total = sum(int(share[:-2]) for name, share in table[way].items() if name != "ms")
+        assert table[way]["convolutions"] != "0 %" and 95 <= total <= 105  # each is rounded
+    assert profile_step.kind("aten::bmm", "[[36, 64, 512], [36, 512, 512]]") == "convolutions"
+    assert profile_step.kind("aten::mkldnn_convolution", "[[1, 32, 65, 65], [32, 1, 4, 4]]") == "filters"
+
+
+def test_gpu_page_says_what_ran_and_what_did_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(step_time, "memory_elsewhere", step_time.peak_memory)
+    sizes = "--device cpu --resolution 16 --batch 1 --batch-resolution 16 --width 64 --repeat 1 --networks slim"
+
+    def run(command, seconds, **options):
+        if "step_time" in command[1]:
+            step_time.main([*sizes.split(), "--out", command[-1]])
+            return "", ""
+        if "pytest" in command:
+            return "ended with 1", "FAILED tests/test_a.py::test_b\n1 failed, 2 passed in 3 s"
+        return "", "device      CPU, 1 thread\nUserWarning: slow"
+
+    monkeypatch.setattr(gpu, "run", run)
+    page = gpu.main(["--trial", "--out", str(tmp_path)])
+    assert page == (tmp_path / "gpu.md").read_text()
+    assert "ended with 1\nFAILED tests/test_a.py::test_b\n1 failed, 2 passed" in page
+    assert "| 16 | 1 | ours | " in page and "| 16 | 1 | straightforward | " in page
+    assert "| 00_start_here | whole | CPU, 1 thread | 0 | 1 |" in page
+
+
+def test_gpu_stops_what_takes_too_long():
+    ended, _ = gpu.run([sys.executable, "-c", "import time; time.sleep(60)"], 1)
+    assert ended == "stopped after 1 s"
 
 
 def test_time_to_quality_continues_from_its_cache(tmp_path, monkeypatch):

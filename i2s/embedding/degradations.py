@@ -139,7 +139,8 @@ class Noise:
 
     def __call__(self, images: Tensor) -> Tensor:
         rng = torch.Generator().manual_seed(self.seed)  # on the CPU: the same noise on every device
-        return images + self.sigma * torch.randn(1, *images.shape[1:], generator=rng, dtype=torch.float32).to(images)
+        noise = torch.randn(1, *images.shape[1:], generator=rng, dtype=torch.float32, device="cpu")
+        return images + self.sigma * noise.to(images)
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def _places(size: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < 1:
         raise SettingsError(f"The size of the mask is {size}, but must be at least 1 px.")
-    y, x = ((torch.arange(side) + 0.5) / side for side in (height, width))
+    y, x = (torch.arange(0.5, side, dtype=torch.float32, device="cpu") / side for side in (height, width))
     y, x = torch.meshgrid(y, x, indexing="ij")
     return x[None, None], y[None, None]
 

@@ -209,7 +209,7 @@ def _run_stages(
         objective = objective.with_loss(tuning_loss(objective.loss, settings))
         for k in range(max(first - 2, 0), count):
             checkpoint.stage = 2 + k
-            one = objective.select(torch.tensor([k], device=code.device))
+            one = objective.select(torch.arange(k, k + 1, device=code.device))
             _tune(k, one, generator, settings, count - k, *rest)
 
 
@@ -302,8 +302,6 @@ def _leave_inference_mode(network: nn.Module) -> None:
         frozen = getattr(module, "_frozen", None)
         if frozen is not None and frozen.squares.is_inference():
             module._frozen = None
-        if getattr(module, "_statistics", None) is not None and module._statistics[1].mean.is_inference():
-            module._statistics = None
         if getattr(module, "latents", None) is not None and module.latents.mean.is_inference():
             module.latents = LatentStatistics(*(x.clone() for x in vars(module.latents).values()))
 

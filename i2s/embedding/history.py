@@ -58,6 +58,7 @@ class History:
         w_plus: Newest codes [N, num_ws, w_dim], None before the first.
         image: Their images [N, 3, R, R].
         noise: Maps of each photo [N, 1, H, W] if they are optimised, else [].
+        way: How the newest images were generated, in words.
         tuned: {photo: {name: weight}} of the synthesis networks that were tuned.
         photo_steps: Updates of each photo.
         snapshots: {step: codes}.
@@ -82,6 +83,7 @@ class History:
         self.w_plus: Tensor | None = None
         self.image: Tensor | None = None
         self.noise: list[Tensor] = []
+        self.way = ""
         self.tuned: dict[int, dict[str, Tensor]] = {}
         self.photo_steps = [0] * count
         self.snapshots: dict[int, Tensor] = {}
@@ -89,8 +91,8 @@ class History:
         self.time_to_first_image: float | None = None  # seconds
         self.full_batch = True  # whether the newest images were generated as one batch of all photos
         self.total_steps = settings.total_steps
-        planned = self.total_steps and settings.snapshots
-        steps = torch.linspace(0, self.total_steps, settings.snapshots) if planned else []
+        planned = settings.snapshots if self.total_steps else 0
+        steps = torch.linspace(0, self.total_steps or 0, planned, dtype=torch.float32, device="cpu")
         self.snapshot_steps = {round(float(step)) for step in steps}
         label = f"embedding {count} photo" + ("s" if count > 1 else "")
         self.bar = tqdm(total=self.total_steps, desc=label, disable=not progress, leave=False)
@@ -136,6 +138,7 @@ class History:
         """
         rows = stage.rows
         w_plus, noise, image = synthesis
+        self.way = stage.way
 
         # Leave out the photos whose loss is no number
         if not finite.all():
@@ -261,6 +264,7 @@ class History:
             loss_terms=loss,
             task=task,
             notices=list(notices),
+            way=self.way,
         )
         if self.full_batch and not self.tuned:
             return found

@@ -87,7 +87,8 @@ def start_code(start: Any, space: str) -> Tensor:
             raise LatentError("The initial code is of W+, but space is 'z': use space='w+', or give a z.")
         start = start.w_plus
     try:
-        code = torch.as_tensor(start).detach().clone()
+        code = start if isinstance(start, Tensor) else torch.as_tensor(start, device="cpu")
+        code = code.detach().clone()
     except (TypeError, ValueError, RuntimeError) as error:
         raise LatentError(f"The initial code is a {type(start).__name__}: give a tensor or a result.") from error
     if code.dtype == torch.bool or code.is_complex():
@@ -123,12 +124,12 @@ def uniform(generator: Generator, settings: InitSettings, objective: Objective |
     rows = generator.num_ws if settings.space == "w+" else 1
     width = generator.z_dim if settings.space == "z" else generator.w_dim
     rng = torch.Generator().manual_seed(settings.seed)
-    return torch.rand(1, rows, width, generator=rng, dtype=torch.float32) * 2 - 1
+    return torch.rand(1, rows, width, generator=rng, dtype=torch.float32, device="cpu") * 2 - 1
 
 
 def zeros(generator: Generator, settings: InitSettings, objective: Objective | None) -> Tensor:
     """Zeros."""
-    return torch.zeros(1)
+    return torch.zeros_like(generator.w_mean[:1])
 
 
 @torch.no_grad()

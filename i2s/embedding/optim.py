@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from i2s.device import solve_triangular
 from i2s.generators.base import Generator
 
 Groups = list[dict[str, Any]]  # [{"params": tensors, "lr": learning rate}, ...], as in torch.optim
@@ -248,9 +249,9 @@ class LBFGS(Optimizer):
         # The product, from right to left
         a = S @ gradient[..., None]  # [n, m, 1]
         b = scale * (PY @ gradient[..., None])
-        solved = torch.linalg.solve_triangular(R, a, upper=True)
+        solved = solve_triangular(R, a, upper=True)
         middle = torch.diag_embed(own) @ solved + scale * (YPY @ solved) - b
-        top = torch.linalg.solve_triangular(R.mT, middle, upper=False)
+        top = solve_triangular(R.mT, middle, upper=False)
         result = scale * plain + top.mT @ S - scale * (solved.mT @ PY)
         return result[:, 0]
 

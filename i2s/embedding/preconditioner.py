@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from i2s.device import in_float64
 from i2s.embedding.optim import loss_scale
 from i2s.generators.base import Generator
 from i2s.losses import WeightedSum
@@ -43,7 +44,7 @@ def gauss_newton_preconditioner(
     C = gauss_newton_blocks(generator, loss, count, seed)
     if C is None:
         return None
-    values, vectors = torch.linalg.eigh(C.double())  # [num_ws, w_dim], [num_ws, w_dim, w_dim]
+    values, vectors = torch.linalg.eigh(in_float64(C))  # [num_ws, w_dim], [num_ws, w_dim, w_dim]
     values = values.clamp_min(0)
     inverse = vectors * (1 / (values + damping * values.mean()))[:, None] @ vectors.mT
     return (inverse / inverse.diagonal(dim1=1, dim2=2).mean()).to(generator.w_mean)

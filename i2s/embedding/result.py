@@ -18,7 +18,7 @@ from i2s.generators.base import Generator
 FORMAT, VERSION = "i2s-embedding", 2
 _interrupted: "EmbedResult | None" = None  # of the newest embedding that Ctrl-C ended
 PLAIN = ("snapshot_steps", "generator", "perceptual", "seconds", "stopped")  # fields that are JSON as they are
-ADDED = ("photo_steps", "endings", "loss_terms", "task", "notices")  # the same, which files of version 1 lack
+ADDED = ("photo_steps", "endings", "loss_terms", "task", "notices", "way")  # the same, which files of version 1 lack
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class EmbedResult:
     task: str = ""
     # what could not be done as asked
     notices: list[str] = field(default_factory=list)
+    # how the images were generated, in words: device, precision, and on CUDA whether by a graph, or why not
+    way: str = ""
 
     def __len__(self) -> int:
         return len(self.w_plus)
@@ -142,6 +144,8 @@ class EmbedResult:
 
     def save(self, path: str | Path) -> Path:
         """Write all of it to one safetensors file; an existing file is replaced when the new one is complete.
+
+        `i2s.weights.write_latents(result.w_plus, "w.npz")` writes the codes alone, for other tools.
 
         Raises:
             OutputError: The file cannot be written.

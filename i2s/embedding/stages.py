@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from i2s.embedding.cuda_graphs import graphed_synthesis
+from i2s.device import in_float64
+from i2s.embedding.cuda_graphs import GraphedSynthesis, graphed_synthesis, way_of
 from i2s.embedding.init import to_w_plus
 from i2s.embedding.optim import OPTIMIZERS, Adam, Groups, Optimizer, as_dict, w_noise_factor
 from i2s.embedding.preconditioner import gauss_newton_preconditioner
@@ -52,6 +53,7 @@ class Stage:
         steps: Updates; None for as many as the clock allows.
         schedule: Name of the learning rate's schedule.
         has_noise: True if noise maps are among the variables.
+        synthesis: What generates the images, if CUDA graphs are tried.
     """
 
     name: str
@@ -61,6 +63,12 @@ class Stage:
     steps: int | None
     schedule: str = "constant"
     has_noise: bool = False
+    synthesis: GraphedSynthesis | None = None
+
+    @property
+    def way(self) -> str:
+        """In words, how the newest images were generated; see `GraphedSynthesis`."""
+        return way_of(self.generator) if self.synthesis is None else self.synthesis.way
 
     def groups(self) -> Groups:
         """Return the variables, tensors [n, ...], and their learning rates."""
@@ -132,7 +140,7 @@ class CodeStage(Stage):
         if self.settings.w_noise and (factor := w_noise_factor(progress)):
             # seeded by the step, so that a resumed run draws what it would have drawn
             rng = torch.Generator().manual_seed(zlib.crc32(f"{self.settings.seed} {step}".encode()))
-            noise = torch.randn(1, *code.shape[1:], generator=rng, dtype=torch.float32).to(code)
+            noise = torch.randn(1, *code.shape[1:], generator=rng, dtype=torch.float32, device="cpu").to(code)
             code = code + noise * (self.settings.w_noise * self.w_std * factor)
         w_plus = to_w_plus(code, self.generator, self.settings.space)  # [n, num_ws, w_dim]
         return Synthesis(w_plus, self.noise, self.synthesis(w_plus, self.noise))
@@ -151,7 +159,7 @@ class CodeStage(Stage):
         inverse = gauss_newton_preconditioner(self.generator, loss)
         if inverse is not None and self.settings.space == "w":
             # one row that all layers read: their Hessians add up
-            inverse = torch.linalg.inv(torch.linalg.inv(inverse.double()).sum(0, keepdim=True)).to(inverse)
+            inverse = torch.linalg.inv(torch.linalg.inv(in_float64(inverse)).sum(0, keepdim=True)).to(inverse)
         return inverse
 
     def _trust_radius(self) -> float:
@@ -225,7 +233,7 @@ class TuningStage(Stage):
         self.noise = noise
         self.lpips_weight = lpips_weight
         self.steps = settings.steps and settings.tuning.steps
-        self.rows = torch.tensor([k], device=w_plus.device)
+        self.rows = torch.arange(k, k + 1, device=w_plus.device)
         self.generator = copy.deepcopy(generator)
         self.generator.synthesis.requires_grad_(True)
 
@@ -277,7 +285,8 @@ def fresh_maps(generator: Generator, count: int, seed: int) -> list[Tensor]:
     """Draw maps [count, 1, H, W] of N(0, 1), the same for every photo, so that none depends on its neighbours."""
     rng = torch.Generator().manual_seed(seed)
     shapes = [noise.shape[-2:] for noise in generator.noise_maps()]
-    maps = [torch.randn(1, 1, *shape, generator=rng, dtype=torch.float32).to(generator.w_mean) for shape in shapes]
+    drawn = (torch.randn(1, 1, *shape, generator=rng, dtype=torch.float32, device="cpu") for shape in shapes)
+    maps = [noise.to(generator.w_mean) for noise in drawn]
     return [noise.expand(count, -1, -1, -1).clone() for noise in maps]
 
 

@@ -4,6 +4,7 @@ z [N, z_dim]  --mapping-->  w_plus [N, num_ws, w_dim]  --synthesis-->  image [N,
 """
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,8 +63,9 @@ class Generator(nn.Module):
 
     def sample_z(self, count: int, seed: int) -> Tensor:
         """Draw codes z ~ N(0, I), [count, z_dim]; the same seed gives the same codes on every machine."""
+        count, seed = operator.index(count), operator.index(seed)  # numbers of NumPy
         rng = torch.Generator().manual_seed(seed)
-        return torch.randn(count, self.z_dim, generator=rng, dtype=torch.float32).to(self.w_mean)
+        return torch.randn(count, self.z_dim, generator=rng, dtype=torch.float32, device="cpu").to(self.w_mean)
 
     def noise_maps(self) -> list[Tensor]:
         """Stored noise maps, each [H, W], in the order in which `synthesis(noise=[...])` takes them."""

@@ -1,11 +1,12 @@
 """StyleGAN2's layer with frozen weights, for embeddings: the same function, in fewer passes over memory.
 
-When the weights are fixed and only the code is optimised, three things are saved at every step:
+When the weights are fixed and only the code is optimised, much is saved at every step:
 
     weights      their squares, and the memory layout that convolutions prefer, are computed once
     backward     no gradient of the weights, and none of the intermediate results: instead of the results of five
                  operations one tensor is kept, the output, which is the next layer's input anyway
-    forward      everything after the convolution happens in place
+    forward      everything after the convolution happens in place; wide convolutions take fewer multiplications
+                 (`winograd`)
 
     y = leaky_relu(conv(x * style) * demodulation + noise + bias) * gain
 
@@ -19,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from i2s.device import row_chunks
-from i2s.generators import layers
+from i2s.device import CHUNK, row_chunks
+from i2s.generators import layers, winograd
 
 
 class FrozenWeight(NamedTuple):
@@ -30,20 +31,33 @@ class FrozenWeight(NamedTuple):
     version: int  # the weight's version when it was cached
     weight: Tensor  # as the convolution takes it: [out, in, 3, 3], or [in, out, 3, 3] when `up`; channels last
     squares: Tensor  # [out, in], of the source, summed over the kernel, for the demodulation
+    tiles: Tensor | None = None  # [36, in, out], as `winograd` takes it, where that is faster
 
     def matches(self, weight: Tensor, dtype: torch.dtype) -> bool:
         """True if the cached copy matches `weight` (same storage and version) and `dtype`."""
-        same = self.source.data_ptr() == weight.data_ptr() and self.version == weight._version
+        version = 0 if weight.is_inference() else weight._version  # made in inference mode: it has none
+        same = self.source.data_ptr() == weight.data_ptr() and self.version == version
         return same and self.source.dtype == weight.dtype and self.weight.dtype == dtype
 
 
-def freeze(weight: Tensor, dtype: torch.dtype, up: bool) -> FrozenWeight:
-    """Cache weight [out, in, 3, 3]; for half precision it is scaled to a largest entry of 1 (see `modulated_conv`)."""
+def freeze(weight: Tensor, dtype: torch.dtype, up: bool, size: torch.Size | None = None) -> FrozenWeight:
+    """Cache weight [out, in, 3, 3]; for half precision it is scaled to a largest entry of 1 (see `modulated_conv`).
+
+    Args:
+        weight: The weight.
+        dtype: Of the images.
+        up: It is of an up-convolution.
+        size: Of the images that it will be used for, but for their number; see `winograd.pays`.
+    """
     source = weight.detach()
     scaled = unit_range(source) if dtype == torch.float16 else source
     squares = scaled.square().sum(dim=(2, 3))  # [out, in]
     scaled = (scaled.transpose(0, 1) if up else scaled).to(dtype)
-    return FrozenWeight(source, weight._version, scaled.contiguous(memory_format=torch.channels_last), squares)
+    tiles = None
+    if size is not None and not up and dtype == torch.float32 and winograd.pays(source, size):
+        tiles = winograd.transform(scaled)
+    version = 0 if weight.is_inference() else weight._version
+    return FrozenWeight(source, version, scaled.contiguous(memory_format=torch.channels_last), squares, tiles)
 
 
 def unit_range(x: Tensor) -> Tensor:
@@ -85,6 +99,8 @@ class FusedModulatedConv(torch.autograd.Function):
         if up:
             y = F.conv_transpose2d(y, frozen.weight, stride=2)  # [N, out, 2H + 1, 2W + 1]
             y = layers.filter2d(y, fir, padding=(1, 1), gain=4)
+        elif frozen.tiles is not None:
+            y = winograd.conv(y, frozen.tiles)
         else:
             y = F.conv2d(y, frozen.weight, padding=1)
         if noise is None:
@@ -122,6 +138,8 @@ class FusedModulatedConv(torch.autograd.Function):
         if up:
             g = layers.filter2d(g, fir.flip(0, 1), padding=(2, 2), gain=4)
             g = F.conv2d(g, frozen.weight, stride=2)  # [N, in, H, W]: of x * style
+        elif frozen.tiles is not None:
+            g = winograd.conv_transpose(g, frozen.tiles)
         else:
             g = F.conv_transpose2d(g, frozen.weight, padding=1)
         style_grad = dot(x, g).to(style.dtype)  # [N, in]
@@ -158,6 +176,6 @@ def channels(factors: Tensor, like: Tensor) -> Tensor:
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """Sum a * b over the pixels, [N, C, H, W] -> [N, C], in float32 at least; strip by strip where it saves memory."""
     dtype = torch.promote_types(a.dtype, torch.float32)
-    if a.is_cuda:
+    if a.device.type != "cpu" or a.numel() <= CHUNK:
         return (a * b).sum(dim=(2, 3), dtype=dtype)
     return torch.stack([(x * y).sum(dim=(2, 3), dtype=dtype) for x, y in row_chunks(a, b)]).sum(0)

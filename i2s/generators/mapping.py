@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from i2s.device import in_float64
 from i2s.generators import layers
 from i2s.generators.base import check_z, truncate
 
@@ -66,11 +67,11 @@ class MappingNetwork(nn.Module):
     def mean(self, count: int = 100_000, seed: int = 0) -> Tensor:
         """Mean of w over random codes z, [w_dim]."""
         rng = torch.Generator().manual_seed(seed)
-        total = torch.zeros_like(self.w_mean, dtype=torch.float64)
+        total = torch.zeros_like(in_float64(self.w_mean))
         with torch.no_grad():
-            for some in torch.arange(count).split(10_000):
-                z = torch.randn(len(some), self.z_dim, generator=rng).to(self.w_mean)
-                total += self.to_w(z).double().sum(0)
+            for some in torch.arange(count, device="cpu").split(10_000):
+                z = torch.randn(len(some), self.z_dim, generator=rng, dtype=torch.float32, device="cpu").to(self.w_mean)
+                total += in_float64(self.to_w(z)).sum(0)
         return (total / count).to(self.w_mean)
 
     def to_w(self, z: Tensor) -> Tensor:

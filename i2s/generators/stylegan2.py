@@ -196,14 +196,14 @@ class SynthesisLayer(nn.Module):
     def _scaled(self, noise: Tensor) -> Tensor | None:
         """Multiply the noise by its strength; None if that is a fixed 0, so that nothing is added."""
         strength = self.noise_strength
-        if not strength.requires_grad and not noise.requires_grad and not strength.is_cuda and strength == 0:
+        if not strength.requires_grad and not noise.requires_grad and strength.device.type == "cpu" and strength == 0:
             return None
         return noise.to(self.bias.dtype) * strength
 
     def _fused(self, x: Tensor, style: Tensor, noise: Tensor | None, fir: Tensor, gain: float) -> Tensor:
         """The same layer with frozen weights."""
         if self._frozen is None or not self._frozen.matches(self.weight, x.dtype):
-            self._frozen = fused.freeze(self.weight, x.dtype, self.up)
+            self._frozen = fused.freeze(self.weight, x.dtype, self.up, x.shape)
         if x.dtype == torch.float16:
             style = fused.unit_range(style)
         demodulation = demodulate(style, self._frozen.squares, self.epsilon, x.dtype)

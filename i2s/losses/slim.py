@@ -129,7 +129,8 @@ def load_slim(path: str | Path | None = None) -> SlimNet:
     """
     path, tensors, metadata = _read(path)
     try:
-        net = SlimNet(SlimConfig(**json.loads(metadata["config"])))
+        with torch.device("cpu"):  # whatever the default is
+            net = SlimNet(SlimConfig(**json.loads(metadata["config"]))).float()
         net.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise WeightFileError(f"{path} is broken and cannot be read: install i2s again.") from error

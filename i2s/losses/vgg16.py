@@ -138,7 +138,8 @@ def load_vgg16(settings: VGG16Settings = DEFAULT, progress: bool = True) -> VGG1
         WeightFileError: The file in torch's cache is broken.
     """
     state = _fetch(progress)
-    net = VGG16(settings)
+    with torch.device("cpu"):  # whatever the default is
+        net = VGG16(settings).float()
     try:
         net.load_state_dict(rename(state))
     except (KeyError, TypeError, RuntimeError) as error:

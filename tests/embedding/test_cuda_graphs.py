@@ -35,7 +35,7 @@ class Slow:
     """A generator whose synthesis takes a second."""
 
     def __init__(self, generator, clock):
-        self.generator, self.clock, self.device = generator, clock, generator.device
+        self.generator, self.clock, self.device, self.w_mean = generator, clock, generator.device, generator.w_mean
         self.calls = 0
 
     def modules(self):
@@ -85,7 +85,10 @@ def expected(generator, count=1, times=WARMUP + 5):
 
 def test_a_faster_graph_takes_over_and_returns_the_same(generator, clock):
     slow, fake = Slow(generator, clock), FakeCapture(generator, clock)
-    found = draw_often(GraphedSynthesis(slow, fake), generator)
+    draw = GraphedSynthesis(slow, fake)
+    assert draw.way == "cpu, float32"
+    found = draw_often(draw, generator)
+    assert draw.way == "cpu, float32, a CUDA graph"
     assert fake.captured == [(1, generator.num_ws, generator.w_dim)]
     assert fake.replays == TRIALS + 6  # tried, then from the call on at which it was captured
     assert slow.calls == WARMUP - 1 + TRIALS
@@ -93,18 +96,20 @@ def test_a_faster_graph_takes_over_and_returns_the_same(generator, clock):
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "fault, said",
     [
-        {"seconds": 1.5},
-        {"spoil": lambda image: image * 1.05},
-        {"spoil": lambda image: image + (image * 0.1 - (image * 0.1).detach())},
-        {"spoil": lambda image: image * float("nan")},
+        ({"seconds": 1.5}, "not faster"),
+        ({"spoil": lambda image: image * 1.05}, "not exact"),
+        ({"spoil": lambda image: image + (image * 0.1 - (image * 0.1).detach())}, "not exact"),
+        ({"spoil": lambda image: image * float("nan")}, "not exact"),
     ],
     ids=["slower", "another image", "another gradient", "not finite"],
 )
-def test_a_graph_that_is_slower_or_wrong_is_not_used(generator, clock, fault):
+def test_a_graph_that_is_slower_or_wrong_is_not_used(generator, clock, fault, said):
     slow, fake = Slow(generator, clock), FakeCapture(generator, clock, **fault)
-    found = draw_often(GraphedSynthesis(slow, fake), generator)
+    draw = GraphedSynthesis(slow, fake)
+    found = draw_often(draw, generator)
+    assert draw.way == f"cpu, float32, no CUDA graph, which is {said}"
     assert len(fake.captured) == 1 and fake.replays == TRIALS
     torch.testing.assert_close(found, expected(generator), rtol=0, atol=0)
 

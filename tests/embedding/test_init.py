@@ -134,7 +134,7 @@ def test_a_search_in_z_moves_z_alone(generator):
 def test_the_encoder_starts_nearer_than_the_mean():
     from i2s.losses.perceptual import load_perceptual
 
-    generator, eye = load_generator(), load_perceptual("slim")
+    generator, eye = load_generator("faces-64"), load_perceptual("slim")
     with torch.no_grad():
         photos = generator(generator.sample_z(8, seed=3), 0.7).clamp(-1, 1)
     loss = {
@@ -227,7 +227,7 @@ def test_auto_reads_the_encoder_once(monkeypatch):
         return load_encoder(**options)
 
     monkeypatch.setattr("i2s.embedding.init.load_encoder", load)
-    faces = load_generator()
+    faces = load_generator("faces-64")
     photos = faces(faces.sample_z(1, seed=3), 0.7).clamp(-1, 1).detach()
     auto, encoder = (run(faces, photos, init=init, steps=1, perceptual="slim") for init in ("auto", "encoder"))
     assert len(reads) == 2 and torch.equal(auto.w_plus, encoder.w_plus)

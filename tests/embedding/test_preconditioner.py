@@ -61,7 +61,7 @@ def test_preconditioner_of_one_term_with_two_masks():
 
 def test_blocks_in_half_precision():
     """float16 has three more bits than bfloat16: it is the better one, where its small numbers do not vanish."""
-    generator = load_generator()
+    generator = load_generator("faces-64")
     loss = WeightedSum(PixelMSE((64 / 1024) ** 4))  # the gradients of its root are as small as at 1024 px
     exact, errors = gauss_newton_blocks(generator, loss, 4, 0), {}
     for dtype in (torch.float16, torch.bfloat16):
