@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from i2s.console import Interrupts, tolerant_streams
 from i2s.errors import I2SError, ImageError, LatentError, OutputError, SettingsError, WeightFileError, one_line
-from i2s.files import check_folder, check_replaceable, local_path
-from i2s.inputs import find_files, find_photos
+from i2s.files import check_folder, check_replaceable, format_of, local_path
+from i2s.inputs import STANDARD_INPUT, check_standard_input, find_files, find_photos, read_standard_input
 
 if TYPE_CHECKING:  # torch is imported by the commands that need it: --help is quick
     from torch import Tensor
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # torch is imported by the commands that need it: --help is q
     from i2s.generators.base import Generator
 
 SHEET = "sheet.png"  # the contact sheet of `i2s embed`
+FPS = 12  # of a morph
 HOLD = 8  # times that a video shows its last frame
 LONGEST_NAME = 255  # bytes of a file's name
 NUMBER = 6  # bytes of a name that are left for a number
@@ -36,9 +37,13 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells have it
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     with tolerant_streams() as stdout, Interrupts() as interrupts:
-        options = parser().parse_args(arguments)
-        options.interrupts = interrupts
-        code = _run(options)
+        try:
+            options = parser().parse_args(arguments)
+            options.interrupts = interrupts
+            code = _run(options)
+        except KeyboardInterrupt:
+            print("i2s: stopped.", file=sys.stderr)
+            code = interrupts.exit_code
         stdout.flush()
         if stdout.error is None or code:
             return code
@@ -52,9 +57,6 @@ def _run(options: argparse.Namespace) -> int:
     """Run the function of the command; its errors become sentences and exit codes."""
     try:
         return options.run(options) or 0
-    except KeyboardInterrupt:
-        print("i2s: stopped.", file=sys.stderr)
-        return options.interrupts.exit_code
     except I2SError as error:
         if options.debug:
             raise
@@ -81,7 +83,10 @@ def parser() -> argparse.ArgumentParser:
     from i2s import __version__
 
     top = argparse.ArgumentParser(
-        prog="i2s", description="Image2StyleGAN: embed photos into a StyleGAN and edit them there."
+        prog="i2s",
+        description="Image2StyleGAN: embed photos into a StyleGAN and edit them there.",
+        epilog="No output replaces an input, or a file that the command cannot tell to be an earlier output of its "
+        "own; morph and convert replace a file only with --force.",
     )
     top.add_argument("--version", action="version", version=f"i2s {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -91,10 +96,12 @@ def parser() -> argparse.ArgumentParser:
     _generator_options(_command(commands, "info", cmd_info, "show device, generator and networks"))
     inspect = _command(commands, "inspect", cmd_inspect, "show what is in a weight file")
     inspect.add_argument("file", metavar="FILE")
-    convert = _command(commands, "convert", cmd_convert, "weights to safetensors")
-    convert.add_argument("file", metavar="FILE", help="weight file, or a name of `i2s generators`")
-    convert.add_argument("out", metavar="OUT.safetensors")
+    convert = _command(commands, "convert", cmd_convert, "weights to safetensors; codes for other tools")
+    convert.add_argument("file", metavar="FILE", help="weight file, name of `i2s generators`, or file of a code")
+    convert.add_argument("out", metavar="OUT", help=".safetensors for weights; .npz (key w), .npy or .pt for a code")
     convert.add_argument("--half", action="store_true", help="half the size, at half precision")
+    _class_option(convert)
+    _force_option(convert)
     _command(commands, "generators", cmd_generators, "list the known generators")
     return top
 
@@ -130,12 +137,14 @@ def _embed_options(embed: argparse.ArgumentParser) -> None:
 
 def _morph_options(morph: argparse.ArgumentParser) -> None:
     add = morph.add_argument
-    what = "a .safetensors of `i2s embed`, a .npz, .npy or .pt of another tool, or a photo; FILE#2 is its second code"
+    what = "a .safetensors of `i2s embed`, a .npz, .npy or .pt of another tool, a photo, or - for a photo of standard "
+    what += "input; FILE#2 is its second code"
     add("codes", nargs="+", metavar="CODE", help=what)
     add("-o", "--out", default="morph.gif", help=".gif, .mp4 or .png (a contact sheet)")
     add("--frames", type=int, default=24, help="from each code to the next (default 24)")
-    add("--fps", type=int, default=12)
+    add("--fps", type=int, help=f"frames of a video per second (default {FPS})")
     add("--steps", type=int, default=300, help="optimisation steps for photos (default 300)")
+    _force_option(morph)
     _perceptual_option(morph)
     _generator_options(morph)
 
@@ -147,7 +156,17 @@ def _perceptual_option(command: argparse.ArgumentParser) -> None:
 
 def _generator_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--generator", default=None, help="name or weight file (default: the shipped generator)")
-    command.add_argument("--device", default=None, help="cpu, cuda, cuda:1 (default: cuda if there is one)")
+    _class_option(command)
+    command.add_argument("--device", default=None, help="cpu, cuda, cuda:1 or mps (default: cuda, else mps, else cpu)")
+
+
+def _class_option(command: argparse.ArgumentParser) -> None:
+    what = "class that a class-conditional generator draws, from 0 on"
+    command.add_argument("--class", dest="class_idx", type=int, metavar="K", help=what)
+
+
+def _force_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--force", action="store_true", help="replace a file of this name; inputs never are")
 
 
 def _load_generator(options: argparse.Namespace) -> "Generator":
@@ -155,7 +174,11 @@ def _load_generator(options: argparse.Namespace) -> "Generator":
     from i2s.generators import DEFAULT, load_generator
 
     _generator_file(options.generator)
-    return load_generator(options.generator or DEFAULT, choose_device(options.device))
+    name = DEFAULT if options.generator is None else options.generator
+    generator = load_generator(name, choose_device(options.device), class_idx=options.class_idx)
+    if options.class_idx is not None:
+        generator.name += f", class {options.class_idx}"
+    return generator
 
 
 def _generator_file(name: str | None) -> Path | None:
@@ -178,13 +201,15 @@ def cmd_embed(options: argparse.Namespace) -> int:
     # Check everything that can be checked before the work
     if options.resume and options.checkpoint is None:
         raise SettingsError("--resume goes on from a checkpoint, but none is given: add --checkpoint FILE.")
+    if options.start is not None and options.init is not None:
+        raise SettingsError("--start and --init both give the initial code: leave one of them out.")
     out = local_path(options.out)
     checkpoint = None if options.checkpoint is None else local_path(options.checkpoint)
     mask = None if options.mask is None else local_path(options.mask, ImageError, "download the mask")
     photos = find_photos(options.photos)
     video = [] if options.video == "none" else [f".{options.video}"]
     endings = [".safetensors", ".png", *(["-full.png"] if options.full_size else []), *video]
-    stems = unique_stems([Path("stdin") if isinstance(photo, bytes) else photo for photo in photos], endings)
+    stems = unique_stems(photos, endings, out)
     generator = _load_generator(options)
     targets = load_photos(photos, generator.resolution)
     task = _task(options.task, mask, generator.resolution, photos)
@@ -195,21 +220,23 @@ def cmd_embed(options: argparse.Namespace) -> int:
     if video:
         check_video(out / f"{stems[0]}{video[0]}")
 
-    result = _embed(
-        targets,
-        generator,
-        preset=options.preset,
-        start=None if start is None else read_latents(start),
-        perceptual=options.perceptual,
-        checkpoint=checkpoint,
-        resume=options.resume,
-        progress=not options.quiet,
-        **task,
-        **_settings(options),
-    )
-    with options.interrupts.deferred():
-        print(f"generator: {result.generator}\nperceptual network: {result.perceptual or 'none'}")
-        with kept_on_failure(result):
+    with options.interrupts.between_steps() as step:
+        result = _embed(
+            targets,
+            generator,
+            preset=options.preset,
+            start=None if start is None else read_latents(start),
+            perceptual=options.perceptual,
+            checkpoint=checkpoint,
+            resume=options.resume,
+            progress=not options.quiet,
+            callback=step,
+            **task,
+            **_settings(options),
+        )
+        with options.interrupts.deferred(), kept_on_failure([result]):
+            print(f"generator: {result.generator}\nimages: {result.way}")
+            print(f"perceptual network: {result.perceptual or 'none'}")
             _write_results(result, stems, out, photos, mask, options)
     if result.stopped:
         more = "; --resume goes on from the checkpoint" if checkpoint and checkpoint.exists() else ""
@@ -291,25 +318,42 @@ def _write_history(result: "EmbedResult", path: Path) -> None:
     write_video(frames[[*range(len(frames)), *[-1] * HOLD]], path, fps=8)
 
 
-def unique_stems(photos: list[Path], endings: list[str]) -> list[str]:
+def unique_stems(photos: list[Path | bytes], endings: list[str], folder: Path) -> list[str]:
     """Name each photo's results: its stem, shortened if it is too long, numbered if STEM + ending is taken already.
 
-    Upper and lower case are the same, as they are in the file systems of macOS and Windows.
+    It is taken by another of these photos, or in the folder by the result of another one of that name. Upper and lower
+    case are the same, as they are in the file systems of macOS and Windows.
     """
     stems: list[str] = []
     taken = {SHEET}
     room = LONGEST_NAME - NUMBER - max(map(len, endings))
     for photo in photos:
-        first = photo.stem or "photo"
+        first = "stdin" if isinstance(photo, bytes) else photo.stem or "photo"
         while len(os.fsencode(first)) > room:
             first = first[:-1]
         stem = first
         number = 2
-        while not taken.isdisjoint(files := [(stem + ending).casefold() for ending in endings]):
+        while not taken.isdisjoint(files := [(stem + ending).casefold() for ending in endings]) or _is_of_another(
+            folder / f"{stem}.safetensors", photo
+        ):
             stem, number = f"{first}-{number}", number + 1
         taken.update(files)
         stems.append(stem)
     return stems
+
+
+def _is_of_another(path: Path, photo: Path | bytes) -> bool:
+    """True if a file is the result of another photo."""
+    from i2s.embedding import result as results
+    from i2s.images import load_photos
+
+    if not os.path.isfile(path) or format_of(path) != results.FORMAT:
+        return False
+    try:
+        target = results.EmbedResult.load(path).target  # [N, 3, R, R]
+        return len(target) != 1 or not load_photos([photo], target.shape[-1]).equal(target)
+    except I2SError:  # what cannot be read is said elsewhere
+        return False
 
 
 def check_outputs(
@@ -333,39 +377,54 @@ def check_outputs(
     written = [folder / file for file in files]
     if checkpoint is not None:
         check_folder(checkpoint.parent)
-        if checkpoint.resolve() in [path.resolve() for path in written]:
+        # as Windows and macOS compare names
+        if str(checkpoint.resolve()).casefold() in [str(path.resolve()).casefold() for path in written]:
             raise OutputError(f"The checkpoint {checkpoint} would be overwritten by a result: give it another name.")
     check_folder(folder)
     for given in inputs:
         if given is not None and any(_same(given, path) for path in [*written, *([checkpoint] if checkpoint else [])]):
             raise OutputError(f"{given} would be overwritten by a result: choose another folder with --out.")
-    earlier = {path.stem for path in folder.glob("*.safetensors")}
+    there = {path for path in written if os.path.exists(path)}
+    earlier = {path.stem for path in folder.glob("*.safetensors")}  # afterwards: another process may write just now
     for path in written:
         check_replaceable(path, results.FORMAT if path.suffix == ".safetensors" else None)
         stem = path.stem.removesuffix("-full")
-        if path.exists() and not (earlier if path.name == SHEET else earlier & {path.stem, stem}):
+        if path in there and not (earlier if path.name == SHEET else earlier & {path.stem, stem}):
             raise OutputError(f"{path} exists and is no result of i2s embed: choose another folder with --out.")
     if checkpoint is not None and not resume:
         check_replaceable(checkpoint, checkpoints.FORMAT)
 
 
 @contextmanager
-def kept_on_failure(result: "EmbedResult | None") -> Iterator[None]:
-    """If something fails or is stopped within, save the result to the temporary folder, and say where."""
+def kept_on_failure(results: "list[EmbedResult]") -> Iterator[None]:
+    """If something fails or is stopped within, save the result, if there is one, and say where."""
     try:
         yield
     except BaseException as error:
-        place = Path(tempfile.gettempdir()) / f"i2s-embedding-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.safetensors"
-        try:
-            if result is None:
-                raise
-            result.save(place)
-        except OutputError:
-            raise error from None
+        place = _save_somewhere(results[0]) if results else None
+        if place is None:
+            raise
         if isinstance(error, I2SError):
             raise type(error)(f"{error} What was found is in {place}.") from error
         print(f"i2s: What was found is in {place}.", file=sys.stderr)
         raise
+
+
+def _save_somewhere(result: "EmbedResult") -> Path | None:
+    """Save a result whose own place failed to the first folder that takes it; None if no folder does."""
+    name = f"i2s-embedding-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.safetensors"
+    for folder in (tempfile.gettempdir, Path.home, Path.cwd):
+        try:
+            return result.save(Path(folder()) / name)
+        except (OSError, RuntimeError):  # OutputError; no such folder
+            continue
+    return None
+
+
+def check_new(path: Path, force: bool) -> None:
+    """OutputError if a file of this name is there, unless it may be replaced."""
+    if not force and os.path.isfile(path) and os.path.getsize(path):
+        raise OutputError(f"{path} exists: choose another name, or add --force to replace it.")
 
 
 def _same(a: Path, b: Path) -> bool:
@@ -387,14 +446,19 @@ def cmd_morph(options: argparse.Namespace) -> int:
     out = local_path(options.out)
     if out.suffix.lower() not in (".gif", ".mp4", ".png"):
         raise OutputError(f"{out} has none of the endings .gif, .mp4, .png: choose one of them.")
+    check_standard_input(options.codes)
     files = [file for argument in options.codes for file in _code_files(argument)]  # each with a number or None
     for given in [*(path for path, _ in files), _generator_file(options.generator)]:
-        if given is not None and _same(given, out):
+        if isinstance(given, Path) and _same(given, out):
             raise OutputError(f"{given} would be overwritten by the morph: choose another name with --out.")
-    if out.suffix.lower() == ".png":
-        check_replaceable(out)
+    fps = FPS if options.fps is None else options.fps
+    if out.suffix.lower() != ".png":
+        check_video(out, fps)
+    elif options.fps is not None:
+        raise SettingsError(f"--fps is for videos, but {out} is to be a contact sheet: leave it out.")
     else:
-        check_video(out, options.fps)
+        check_replaceable(out)
+    check_new(out, options.force)
     generator = _load_generator(options)
     codes = [_load_codes(path, number, generator) for path, number in files]  # None for a photo
     photos = [path for (path, _), code in zip(files, codes) if code is None]
@@ -404,20 +468,22 @@ def cmd_morph(options: argparse.Namespace) -> int:
     check_folder(out.parent)
 
     # Embed the photos, all at once
-    result = None
-    if photos:
-        result = _embed(targets, generator, steps=options.steps, perceptual=options.perceptual)
-    with kept_on_failure(result):
-        if result is not None and result.interrupted:
-            raise KeyboardInterrupt
-        found = iter([] if result is None else result.w_plus)
+    results: list[EmbedResult] = []
+    with kept_on_failure(results):
+        if photos:
+            keywords = {"steps": options.steps, "perceptual": options.perceptual}
+            with options.interrupts.between_steps() as step:
+                results.append(_embed(targets, generator, callback=step, **keywords))
+            if results[0].interrupted or options.interrupts.received:
+                raise KeyboardInterrupt
+        found = iter(results[0].w_plus if results else [])
         w_plus = [w for code in codes for w in ([next(found)] if code is None else code)]
         frames = _images(generator, morph_through(w_plus, options.frames))
         if out.suffix.lower() == ".png":
             images = [to_pil(image) for image in frames]
             write_image(contact_sheet(images, columns=min(len(images), 8)), out)
         else:
-            write_video(frames, out, fps=options.fps, boomerang=True)
+            write_video(frames, out, fps=fps, boomerang=True)
     print(out)
     return 0
 
@@ -432,33 +498,40 @@ def _images(generator: "Generator", w_plus: "Tensor") -> "Iterator[Tensor]":
         yield image
 
 
-def _code_files(argument: str) -> list[tuple[Path, int | None]]:
-    """Return the files of an argument of `i2s morph`, and of FILE#K the number K."""
+def _code_files(argument: str) -> list[tuple[Path | bytes, int | None]]:
+    """Return the files of an argument of `i2s morph`, the bytes of standard input, and of FILE#K the number K."""
     advice = "download the file and give its path"
+    if argument == STANDARD_INPUT:
+        return [(read_standard_input(), None)]
     name, mark, number = argument.rpartition("#")
     if mark and number.isdecimal() and not os.path.exists(local_path(argument, LatentError, advice)):
         return [(path, int(number)) for path in find_files(name, LatentError, advice)]
     return [(path, None) for path in find_files(argument, LatentError, advice)]
 
 
-def _load_codes(path: Path, number: int | None, generator: "Generator") -> "Tensor | None":
+def _load_codes(path: Path | bytes, number: int | None, generator: "Generator") -> "Tensor | None":
     """Load the W+ codes [N, num_ws, w_dim] of a file, or the one of that number; None for a photo."""
     from i2s import EmbedResult
+    from i2s.generators.file import is_safetensors
 
+    if isinstance(path, bytes):
+        return None
     ending = path.suffix.lower()
+    if ending in (".csv", ".txt", ".json", ".h5", ".hdf5", ".mat"):
+        raise LatentError(f"{path} is neither a photo nor a code that i2s reads: save the code as .npz, .npy or .pt.")
     if ending not in (".safetensors", *LATENT_ENDINGS):
         if number is not None:
             raise LatentError(f"{path} is no file of codes, and has no code {number}: leave out #{number}.")
         return None
-    result = EmbedResult.load(path) if ending == ".safetensors" else None
+    ours = ending == ".safetensors" and (format_of(path) is not None or not is_safetensors(path))
+    result = EmbedResult.load(path) if ours else None  # which says what is wrong with a damaged one
     w_plus = _codes_of_other_tools(path, generator) if result is None else result.w_plus
     if w_plus.shape[1:] != (generator.num_ws, generator.w_dim):
         raise LatentError(
             f"{path} holds a code of shape {list(w_plus.shape[1:])}, but this generator takes "
             f"[{generator.num_ws}, {generator.w_dim}]: embed the photo with the same --generator."
         )
-    if number is not None and not 1 <= number <= len(w_plus):
-        raise LatentError(f"{path} has no code {number}: it holds {len(w_plus)}, counted from 1.")
+    chosen = _numbered(w_plus, number, path)
     if number is None and len(w_plus) > 1:
         print(
             f"i2s: {path} holds {len(w_plus)} codes, which all take part: {path}#1 is the first alone.",
@@ -472,7 +545,16 @@ def _load_codes(path: Path, number: int | None, generator: "Generator") -> "Tens
             f"i2s: {path} has weights or noise maps of its own, which the morph leaves out: it blends codes alone.",
             file=sys.stderr,
         )
-    return w_plus if number is None else w_plus[number - 1 : number]
+    return chosen
+
+
+def _numbered(codes: "Tensor", number: int | None, path: Path) -> "Tensor":
+    """Return all codes of a file, or the one of that number, counted from 1."""
+    if number is None:
+        return codes
+    if not 1 <= number <= len(codes):
+        raise LatentError(f"{path} has no code {number}: it holds {len(codes)}, counted from 1.")
+    return codes[number - 1 : number]
 
 
 def _codes_of_other_tools(path: Path, generator: "Generator") -> "Tensor":
@@ -507,7 +589,8 @@ def cmd_info(options: argparse.Namespace) -> int:
         free, total = torch.cuda.mem_get_info(device)
         print(f"device: {torch.cuda.get_device_name(device)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
     else:
-        print(f"device: {device}, {torch.get_num_threads()} threads")
+        what = "mps, Apple's GPU" if device.type == "mps" else device
+        print(f"device: {what}, {torch.get_num_threads()} threads")
     print(f"generator: {generator.describe()}")
     print(f"perceptual network: {load_perceptual('auto', device=device).describe()}")
     print(f"cache: {cache_dir()}")
@@ -524,15 +607,39 @@ def cmd_inspect(options: argparse.Namespace) -> int:
 
 
 def cmd_convert(options: argparse.Namespace) -> int:
-    """Write a generator as safetensors, after which nothing needs its pickle again."""
+    """Write a generator as safetensors, after which nothing needs its pickle again; or a code for another tool."""
     from i2s.generators.file import FORMAT
     from i2s.weights.convert import convert
+    from i2s.weights.latents import WRITERS
 
-    _generator_file(options.file)
     out = local_path(options.out)
+    if out.suffix.lower() in WRITERS:
+        return _convert_code(options, out)
+    _generator_file(options.file)
     if out.suffix == ".safetensors":
         check_replaceable(out, FORMAT)
-    print(convert(options.file, out, options.half))
+        check_new(out, options.force)
+    print(convert(options.file, out, options.half, options.class_idx))
+    return 0
+
+
+def _convert_code(options: argparse.Namespace, out: Path) -> int:
+    """Write the code, or codes, of a result or of another tool's file; FILE#K is its K-th code."""
+    from i2s.weights.latents import read_latents, write_latents
+
+    if options.half or options.class_idx is not None:
+        raise SettingsError(f"--half and --class are for weights, but {out} is to be a code: leave them out.")
+    (path, number), *others = _code_files(options.file)
+    if others or isinstance(path, bytes):
+        raise LatentError(f"{options.file} does not name one file: give its path.")
+    check_replaceable(out)
+    if _same(path, out):
+        raise OutputError(f"{out} is the source itself: choose another name.")
+    check_new(out, options.force)
+    codes = read_latents(path)
+    codes = codes if codes.ndim == 3 else codes.reshape(1, -1, codes.shape[-1])  # [N, num_ws, w_dim]
+    codes = _numbered(codes, number, path)
+    print(f"{write_latents(codes, out)}  w {list(codes.shape)}")
     return 0
 
 

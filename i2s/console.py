@@ -99,11 +99,30 @@ class Interrupts:
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Context manager: only record signals in `received`, so that the work is finished."""
-        self._deferred = True
+        before, self._deferred = self._deferred, True
         try:
             yield
         finally:
-            self._deferred = False
+            self._deferred = before
+
+    @contextmanager
+    def between_steps(self) -> Iterator[Callable[..., None]]:
+        """Context manager: defer signals from the first step on; yields what each step calls, which then raises.
+
+        An interrupt at any other moment might leave a code with the image of another step, or lose a result that is
+        just being returned.
+        """
+
+        def step(*_: object) -> None:
+            self._deferred = True
+            if self.received is not None:
+                raise KeyboardInterrupt
+
+        before = self._deferred
+        try:
+            yield step
+        finally:
+            self._deferred = before
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         first = self.received is None

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, which folders and plain file
     from torch import Tensor
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # of the web; one letter alone is a drive of Windows
+PAUSES = (0.01, 0.1, 0.5, 1.0) if os.name == "nt" else ()  # seconds between tries to replace a file
 # Endings that say something else than safetensors
 FOREIGN_ENDINGS = (
     *(".npz", ".npy", ".pt", ".pth", ".pkl", ".pickle", ".json", ".zip"),
@@ -52,7 +54,7 @@ def local_path(
     error: type[I2SError] = OutputError,
     advice: str = "give the path of a file on this computer",
 ) -> Path:
-    """Return the path with `~` as the home folder.
+    """Return the path with `~` as the home folder; of a `file://` address, as browsers copy it, the file's path.
 
     Args:
         path: The path.
@@ -60,8 +62,17 @@ def local_path(
         advice: What the user should do with a web address, without the full stop.
 
     Raises:
-        error: It is a web address, which `Path` would take for a folder; or `~` of a user who is not here.
+        error: It is no path or an empty one, which `Path` would take for this folder; a web address, which it would
+            take for a folder; or `~` of a user who is not here.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise error(f"A {type(path).__name__} is no path: give the path of a file as a text or a Path.")
+    if not str(path):
+        raise error("An empty text is no path: give the path of a file.")
+    if isinstance(path, str) and path.lower().startswith("file:///"):
+        from urllib.request import url2pathname  # which takes a while to import
+
+        path = url2pathname(path[7:])
     if ADDRESS.match(str(path)):
         raise error(f"{path} is a web address: {advice}.")
     try:
@@ -111,12 +122,12 @@ def check_replaceable(path: str | Path, format: str | None = None) -> None:
         return
     if path.suffix.lower() in FOREIGN_ENDINGS:
         raise OutputError(f"{path} would be a safetensors file: give it the ending .safetensors.")
-    if size and _format_of(path) != format:
+    if size and format_of(path) != format:
         raise OutputError(f"{path} exists and holds something else ({format} is to be written): choose another name.")
 
 
-def _format_of(path: Path) -> str | None:
-    """Return the format of a safetensors file of this package, or None."""
+def format_of(path: Path) -> str | None:
+    """Return the format of a safetensors file of this package, or None for every other file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -151,16 +162,28 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, place)
+        _replace(temporary, place)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        advice = "free some space"
+        if isinstance(error, PermissionError):
+            advice = "close it in other programs" if PAUSES else "make it writable"
         raise OutputError(
-            f"{path} could not be written ({one_line(error)}): free some space or choose another folder."
+            f"{path} could not be written ({one_line(error)}): {advice} or choose another folder."
         ) from error
     finally:  # also when it is interrupted
         if temporary is not None:
             with suppress(OSError):  # of a folder that is none, for one
                 temporary.unlink(missing_ok=True)
     return path
+
+
+def _replace(temporary: Path, place: Path) -> None:
+    """Put a file in its place; Windows refuses while any program, a virus scanner for one, has the old one open."""
+    for pause in PAUSES:
+        with suppress(PermissionError):
+            return os.replace(temporary, place)
+        time.sleep(pause)
+    os.replace(temporary, place)
 
 
 def ensure_dir(path: str | Path, what: str = "the folder of results") -> Path:

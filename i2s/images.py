@@ -322,7 +322,7 @@ def gaussian_blur(images: Tensor, sigma: float | Tensor, radius: int | None = No
         SettingsError: The images are smaller than the kernel's radius.
     """
     count, channels, height, width = images.shape
-    radius = math.ceil(3 * float(torch.as_tensor(sigma).max())) if radius is None else radius
+    radius = math.ceil(3 * float(torch.as_tensor(sigma, device="cpu").max())) if radius is None else radius
     if min(height, width) <= radius:
         raise SettingsError(f"A blur of {sigma} px needs more than {radius} px, but has {[height, width]}.")
     sigma = sigma.to(images)[:, None] if isinstance(sigma, Tensor) else sigma
@@ -566,6 +566,8 @@ def _not_a_picture(head: bytes, name: str) -> str:
         return f"{name} is a PDF document: save the photo in it as JPEG or PNG."
     if text.startswith(b"version https://git-lfs"):
         return f"{name} is only a pointer to a picture in Git LFS: fetch it with `git lfs pull`."
+    if head.startswith((b"\x93NUMPY", b"PK\3\4", b"\x80")) or head[8:10] == b'{"':
+        return f"{name} is a file of numbers, such as a latent code or weights, not a picture: give a photo."
     if head.startswith(_BEGINNINGS):
         return f"{name} is damaged or cut short: copy or download it again."
     return f"{name} is in no picture format that can be read: save it as JPEG or PNG."

@@ -30,18 +30,28 @@ def find_photos(arguments: list[str]) -> list[Path | bytes]:
         ImageError: A pattern fits nothing, a folder has no photos, or an address is one of the web.
         SettingsError: "-" is there twice.
     """
-    if arguments.count(STANDARD_INPUT) > 1:
-        raise SettingsError("Standard input (-) can be read only once: give - once.")
+    check_standard_input(arguments)
     photos: list[Path | bytes] = []
     for argument in arguments:
         if argument == STANDARD_INPUT:
-            if sys.stdin is None:
-                raise ImageError("Standard input (-) is closed: give the path of a photo.")
-            photos.append(sys.stdin.buffer.read())
+            photos.append(read_standard_input())
             continue
         for path in find_files(argument, ImageError, "download the picture and give the path of its file"):
             photos += _photos_in(path) if path.is_dir() else [path]
     return photos
+
+
+def check_standard_input(arguments: list[str]) -> None:
+    """SettingsError if "-" is there twice."""
+    if arguments.count(STANDARD_INPUT) > 1:
+        raise SettingsError("Standard input (-) can be read only once: give - once.")
+
+
+def read_standard_input() -> bytes:
+    """Return the bytes of standard input; ImageError if it is closed."""
+    if sys.stdin is None:
+        raise ImageError("Standard input (-) is closed: give the path of a photo.")
+    return sys.stdin.buffer.read()
 
 
 def find_files(argument: str, error: type[I2SError], advice: str) -> list[Path]:

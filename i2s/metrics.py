@@ -40,7 +40,7 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
         raise SettingsError(f"SSIM looks at 11 x 11 px, but the images are {a.shape[3]} x {a.shape[2]}.")
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     values = [structural_similarity(x.numpy(), y.numpy(), channel_axis=0, **settings) for x, y in zip(a, b)]
-    return torch.tensor(values, dtype=torch.float64)
+    return torch.tensor(values, dtype=torch.float64, device="cpu")
 
 
 def _pixels(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,5 +48,5 @@ def _pixels(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     if images.shape != targets.shape or images.ndim != 4:
         shapes = f"Images {list(images.shape)} and photos {list(targets.shape)}"
         raise SettingsError(f"{shapes} cannot be compared: both must be [N, 3, H, W] with the same sizes.")
-    a, b = ((x.detach().double().cpu().clamp(-1, 1) + 1) / 2 for x in (images, targets))
+    a, b = ((x.detach().cpu().double().clamp(-1, 1) + 1) / 2 for x in (images, targets))
     return a, b

@@ -15,12 +15,14 @@ import pytest
 import torch
 from helpers import small_generator
 from PIL import Image
+from safetensors.torch import save_file
 from skimage import data
 
 from i2s.cli import main
 from i2s.embedding import TuningSettings
 from i2s.embedding.result import EmbedResult
 from i2s.errors import DeviceError, DownloadError, ImageError, LatentError, OutputError, SettingsError, WeightFileError
+from i2s.generators import load_generator
 from i2s.generators.file import save_generator
 
 
@@ -38,13 +40,13 @@ def photo(tmp_path):
 
 @pytest.fixture
 def command(weights, tmp_path, monkeypatch):
-    """Runs `i2s` in an empty folder with the tiny generator and the slim network."""
+    """Runs `i2s` in an empty folder with the tiny generator and the slim network; morphs replace earlier ones."""
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
 
     def run(name, *arguments, generator=weights, steps=3):
-        options = ["--generator", str(generator)]
+        options = ["--generator", str(generator), *(["--force"] if name == "morph" else [])]
         if name in ("embed", "morph"):
             options += ["--perceptual", "slim", *(["--steps", str(steps)] if steps else [])]
         return main([name, *map(str, arguments), *options])
@@ -77,6 +79,29 @@ def test_photos_of_one_name_do_not_overwrite_each_other(command, photo, tmp_path
     other.write_bytes(photo.read_bytes())
     assert command("embed", photo, other, "--quiet") == 0
     assert {"photo.safetensors", "photo-2.safetensors"} <= {p.name for p in (command.folder / "i2s-out").iterdir()}
+
+
+def test_results_of_another_photo_of_that_name_stay(command, photo, tmp_path):
+    """Today's a/face.png and yesterday's b/face.png; the same one again replaces its own result."""
+    from i2s import embed
+
+    out = command.folder / "i2s-out"
+    assert command("embed", photo, "--quiet", steps=1) == 0
+    first = (out / "photo.safetensors").read_bytes()
+    other = tmp_path / "b" / "photo.png"
+    other.parent.mkdir()
+    Image.fromarray(data.astronaut()[::-1]).save(other)
+    for _ in range(2):
+        assert command("embed", other, "--quiet", steps=1) == 0
+    assert (out / "photo.safetensors").read_bytes() == first
+    assert command("embed", photo, "--quiet") == 0
+    found = {path.name for path in out.glob("*.safetensors")}
+    assert found == {"photo.safetensors", "photo-2.safetensors"}
+    assert EmbedResult.load(out / "photo.safetensors").steps == 3
+    both = embed([photo, other], str(command.weights), perceptual="slim", steps=1, progress=False)
+    both.save(out / "photo-2.safetensors")
+    assert command("embed", other, "--quiet", steps=1) == 0
+    assert len(EmbedResult.load(out / "photo-2.safetensors")) == 2 and (out / "photo-3.safetensors").exists()
 
 
 def test_options_are_settings_and_a_preset_keeps_its_own(command, photo, monkeypatch):
@@ -498,11 +523,43 @@ def test_a_checkpoint_replaces_no_other_file(command, photo, weights, codes, cap
     assert path.name in one_line(capsys) and contents(command.folder) == before
 
 
+NEW = ["m.gif", "m.mp4", "m.png", "g.safetensors", "w.npz", "w.npy", "w.pt"]  # of morph, and of convert
+
+
+@pytest.mark.parametrize("out", NEW)
+@pytest.mark.parametrize("content", ["of the user", "its own"])
+def test_morph_and_convert_replace_a_file_only_with_force(command, weights, codes, capsys, out, content):
+    run = ["morph", *codes, "--frames", "2", "--generator", str(weights), "-o", out]
+    if not out.startswith("m."):
+        run = ["convert", str(weights) if out == "g.safetensors" else codes[1], out]
+    assert main(run) == 0
+    if content == "of the user" and out != "g.safetensors":
+        Path(out).write_bytes(b"of the user")
+    before = Path(out).read_bytes()
+    capsys.readouterr()
+    assert main(run) == OutputError.exit_code
+    assert one_line(capsys) == f"i2s: {out} exists: choose another name, or add --force to replace it."
+    assert Path(out).read_bytes() == before
+    assert main([*run, "--force"]) == 0 and Path(out).read_bytes() != b"of the user"
+    Path(out).write_bytes(b"")  # as mktemp leaves it
+    assert main(run) == 0 and Path(out).read_bytes()
+
+
+def test_force_replaces_no_input(command, photo, codes, capsys, unused):
+    np.save("w.npy", np.ones((8, 12), np.float32))
+    own = command.folder / "own.png"
+    own.write_bytes(photo.read_bytes())
+    before = contents(command.folder)
+    assert command("morph", "own.png", codes[0], "-o", "own.png") == OutputError.exit_code
+    assert main(["convert", "w.npy", "../work/w.npy", "--force"]) == OutputError.exit_code
+    assert contents(command.folder) == before
+
+
 def test_convert_replaces_only_generators(weights, codes, command, capsys):
     before = contents(command.folder)
     assert main(["convert", str(weights), codes[0]]) == OutputError.exit_code
     assert "one.safetensors exists" in one_line(capsys) and contents(command.folder) == before
-    assert main(["convert", str(weights), "g.safetensors"]) == main(["convert", str(weights), "g.safetensors"]) == 0
+    assert main(["convert", str(weights), codes[0], "--force"]) == OutputError.exit_code
 
 
 @pytest.mark.parametrize(
@@ -616,6 +673,32 @@ def test_results_are_written_whatever_becomes_of_the_streams(weights, photo, tmp
     assert {path.name for path in (tmp_path / "out").iterdir()} == expected
 
 
+WINDOWS = """
+import os, signal, sys, torch
+import i2s.embedding
+for name in ("fork", "sysconf", "geteuid", "getuid", "uname"):
+    delattr(os, name)
+del signal.SIGHUP, signal.pause
+sys.modules.update(resource=None, fcntl=None, pwd=None, grp=None)
+sys.argv[0] = "i2s"
+from i2s.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system lacks them anyway")
+def test_what_windows_lacks_is_not_needed(weights, photo, tmp_path):
+    """Neither fork nor HUP nor the modules of POSIX, and a console of code page 1252."""
+    given = tmp_path / "写真.png"
+    given.write_bytes(photo.read_bytes())
+    environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "cp1252"}
+    options = ["--generator", str(weights), "--perceptual", "slim", "--steps", "2", "--video", "gif"]
+    run = [sys.executable, "-c", WINDOWS, "embed", str(given), "-o", str(tmp_path / "out"), *options]
+    done = subprocess.run(run, env=environment, capture_output=True)
+    assert done.returncode == 0 and b"\\u5199\\u771f.safetensors" in done.stdout, done.stderr
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".safetensors", ".png", ".gif"}
+
+
 def test_a_report_that_could_not_be_written_is_no_success(weights, tmp_path):
     """Of `inspect`, `info` and `generators` the output is all there is."""
     run = [sys.executable, "-m", "i2s", "inspect", str(weights)]
@@ -713,6 +796,16 @@ def test_standard_input_is_a_photo(command, photo, capsys, monkeypatch):
         monkeypatch.setattr("sys.stdin", empty)
         assert command("embed", "-") == ImageError.exit_code
         one_line(capsys)
+        assert command("morph", "-", photo) == ImageError.exit_code
+        one_line(capsys)
+
+
+def test_standard_input_is_a_photo_of_a_morph(command, photo, codes, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(photo.read_bytes())))
+    assert command("morph", codes[0], "-", "--frames", "3") == 0 and frames_of(Path("morph.gif")) == 4
+    capsys.readouterr()
+    assert command("morph", "-", "-") == SettingsError.exit_code
+    assert "only once" in one_line(capsys)
 
 
 def test_home_is_expanded_wherever_a_path_is_taken(command, photo, weights, tmp_path, monkeypatch, capsys):
@@ -734,6 +827,88 @@ def test_home_is_expanded_wherever_a_path_is_taken(command, photo, weights, tmp_
     capsys.readouterr()
     assert command("embed", photo, "--out=~nobody-of-this-name/x") == OutputError.exit_code
     one_line(capsys)
+
+
+def test_results_of_processes_at_once_are_no_files_of_the_user(command, photo, codes, monkeypatch):
+    """One that writes the same results just while another looks what is there."""
+    out = command.folder / "i2s-out"
+    glob = Path.glob
+
+    def first(self, pattern):
+        found = list(glob(self, pattern))
+        (out / "photo.safetensors").write_bytes((command.folder / codes[0]).read_bytes())
+        (out / "photo.png").write_bytes(photo.read_bytes())
+        return found
+
+    monkeypatch.setattr(Path, "glob", first)
+    assert command("embed", photo, "--quiet", steps=1) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+@pytest.mark.parametrize("command_name", ["embed", "morph"])
+@pytest.mark.parametrize("moment", ["in a step", "result", "describe_networks"])
+def test_a_signal_at_any_moment_loses_nothing(command, photo, monkeypatch, capsys, tmp_path, command_name, moment):
+    """Within a step it would leave a code with the image of another; afterwards nobody would have the result."""
+    from i2s import embedding
+
+    module = importlib.import_module("i2s.embedding.embed")
+    owner, name = (module, moment) if moment == "describe_networks" else (embedding.History, moment)
+    owner, name = (embedding.History, "_add_terms") if moment == "in a step" else (owner, name)
+    plain = getattr(owner, name)
+
+    def signalled(*arguments):
+        value = plain(*arguments)
+        if moment != "in a step" or arguments[1] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+        return value
+
+    monkeypatch.setattr(owner, name, signalled)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "safe"))
+    assert command(command_name, photo, *([photo] if command_name == "morph" else ["--quiet"])) == 143
+    folder = command.folder / "i2s-out" if command_name == "embed" else tmp_path / "safe"
+    (file,) = folder.glob("*.safetensors")
+    result = EmbedResult.load(file)
+    assert result.interrupted == (moment == "in a step") and result.steps == (2 if result.interrupted else 3)
+    drawn = result.render(load_generator(command.weights))
+    torch.testing.assert_close(drawn, result.image, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+def test_a_signal_before_the_command_has_begun_is_a_stop(photo, capsys, monkeypatch):
+    plain = importlib.import_module("i2s.cli").parser
+
+    def signalled():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        return plain()
+
+    monkeypatch.setattr("i2s.cli.parser", signalled)
+    assert main(["embed", str(photo)]) == 143
+    assert one_line(capsys) == "i2s: stopped."
+
+
+@pytest.mark.parametrize("where", ["home", "here", "nowhere"])
+def test_codes_find_a_place_without_a_temporary_folder(command, photo, capsys, monkeypatch, tmp_path, where):
+    def none():
+        raise FileNotFoundError("No usable temporary directory")
+
+    def fails(*_):
+        raise OutputError("photo.png could not be written.")
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / ("home" if where == "home" else "file"))
+    monkeypatch.setattr("i2s.images.write_image", fails)
+    if where == "nowhere":
+        monkeypatch.setattr(Path, "cwd", none)
+    assert command("embed", photo, "--quiet") == OutputError.exit_code
+    said = one_line(capsys)
+    folder = {"home": tmp_path / "home", "here": command.folder}.get(where)
+    assert said.startswith("i2s: photo.png could not be written.") and ("What was found" in said) == (
+        folder is not None
+    )
+    assert folder is None or len(EmbedResult.load(next(folder.glob("*.safetensors")))) == 1
 
 
 # ---- codes -----------------------------------------------------------------------------------------------------------
@@ -831,3 +1006,106 @@ def test_embed_refuses_a_mask_of_other_proportions_before_the_work(command, phot
     Image.new("L", (60, 40), 255).save(tmp_path / "mask.png")
     assert command("embed", photo, "--mask", tmp_path / "mask.png", "--out", tmp_path / "out") == ImageError.exit_code
     assert not list((tmp_path / "out").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("ending", [".npz", ".npy", ".pt", ".NPZ"])
+def test_codes_are_written_for_other_tools(command, codes, capsys, ending):
+    w_plus = EmbedResult.load(codes[1]).w_plus
+    assert main(["convert", codes[1], f"w{ending}"]) == 0
+    assert f"w{ending}  w [2, 8, 12]" in capsys.readouterr().out
+    assert main(["convert", f"{codes[1]}#2", f"second{ending}"]) == 0
+    load = {".npy": np.load, ".pt": torch.load}.get(ending, lambda path: np.load(path)["w"])
+    assert torch.equal(torch.as_tensor(load(f"w{ending}")), w_plus)
+    assert torch.equal(torch.as_tensor(load(f"second{ending}")), w_plus[1:])
+    assert command("morph", f"w{ending}", f"second{ending}", "--frames", "2") == 0
+    assert main(["convert", f"w{ending}", "again.npy"]) == 0  # of another tool, too
+    assert np.array_equal(np.load("again.npy"), w_plus.numpy())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "says"),
+    [
+        (["one.safetensors", "w.csv"], OutputError, "w.csv"),
+        (["one.safetensors", "w.pkl"], OutputError, "w.pkl"),
+        (["one.safetensors#2", "w.npz"], LatentError, "has no code 2"),
+        (["*.safetensors", "w.npz"], LatentError, "does not name one file"),
+        (["none.safetensors", "w.npz"], WeightFileError, "does not exist"),
+        (["g.safetensors", "w.npz"], WeightFileError, "no code of a known name"),
+        (["p.png", "w.npz"], WeightFileError, "PNG"),
+        (["one.safetensors", "w.npz", "--half"], SettingsError, "--half"),
+        (["one.safetensors", "w.npz", "--class", "1"], SettingsError, "--class"),
+        (["one.safetensors", "folder.npz"], OutputError, "is a folder"),
+        (["one.safetensors", "p.png/w.npz"], OutputError, "could not be written"),
+    ],
+)
+def test_what_is_no_code_or_place_for_one_is_said(command, photo, weights, codes, capsys, arguments, kind, says):
+    (command.folder / "g.safetensors").write_bytes(weights.read_bytes())
+    (command.folder / "p.png").write_bytes(photo.read_bytes())
+    (command.folder / "folder.npz").mkdir()
+    before = contents(command.folder)
+    assert main(["convert", *arguments]) == kind.exit_code
+    assert says in one_line(capsys) and contents(command.folder) == before
+
+
+def test_code_of_another_tool_in_safetensors(command, codes, capsys):
+    save_file({"w": torch.zeros(1, 8, 12)}, "w.safetensors")
+    assert command("morph", "w.safetensors", codes[0], "--frames", "2") == 0
+    Path("bad.safetensors").write_bytes(b"not one")
+    capsys.readouterr()
+    assert command("morph", "bad.safetensors", codes[0]) == LatentError.exit_code
+    assert "bad.safetensors is broken" in one_line(capsys)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".txt", ".json", ".h5", ".mat"])
+def test_files_that_are_neither_code_nor_photo_are_named(command, codes, capsys, ending):
+    Path(f"w{ending}").write_text("1, 2")
+    assert command("morph", codes[0], f"w{ending}") == LatentError.exit_code
+    assert "save the code as .npz, .npy or .pt" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["embed", "PHOTO", "--start", "one.safetensors", "--init", "mean"], "--start and --init"),
+        (["morph", "one.safetensors", "two.safetensors", "-o", "m.png", "--fps", "5"], "--fps is for videos"),
+    ],
+)
+def test_options_that_would_take_no_part_are_refused(command, photo, codes, capsys, unused, arguments, says):
+    assert command(*(photo if word == "PHOTO" else word for word in arguments)) == SettingsError.exit_code
+    assert says in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["embed", ""],
+        ["embed", "PHOTO", ""],
+        ["embed", "PHOTO", "-o", ""],
+        ["embed", "PHOTO", "--mask", ""],
+        ["embed", "PHOTO", "--start", ""],
+        ["embed", "PHOTO", "--checkpoint", ""],
+        ["embed", "PHOTO", "--generator", ""],
+        ["morph", "one.safetensors", ""],
+        ["morph", "two.safetensors", "-o", ""],
+        ["inspect", ""],
+        ["convert", "", "x.safetensors"],
+        ["convert", "one.safetensors", ""],
+    ],
+)
+def test_an_empty_path_is_no_folder(command, photo, codes, capsys, unused, arguments):
+    """A variable of the shell that is not set; `Path("")` is the folder that one is in."""
+    before = contents(command.folder)
+    given = [str(photo) if word == "PHOTO" else word for word in arguments]
+    generator = [] if "--generator" in given or given[0] in ("inspect", "convert") else ["--generator", command.weights]
+    assert main([*given, *map(str, generator)]) > 1
+    assert "An empty text is no path" in one_line(capsys) and contents(command.folder) == before
+
+
+@pytest.mark.parametrize("address", ["file://PATH", "FILE://PATH"])
+def test_addresses_of_files_are_paths(command, photo, tmp_path, address):
+    """As browsers and file managers copy them."""
+    spaced = tmp_path / "a photo.png"
+    spaced.write_bytes(photo.read_bytes())
+    given = address.replace("PATH", str(spaced).replace(" ", "%20"))
+    assert command("embed", given, "--quiet", "-o", f"file://{tmp_path}/out", steps=1) == 0
+    assert (tmp_path / "out" / "a photo.safetensors").exists()

@@ -2,12 +2,15 @@
 
 import io
 import os
+import runpy
 import signal
 import sys
 import threading
+import time
 
 import pytest
 
+from i2s import console
 from i2s.console import SIGNALS, Interrupts, Stream, tolerant_streams
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -98,3 +101,34 @@ def test_in_a_thread_signals_are_left_alone():
     thread.start()
     thread.join()
     assert found == [(130, before)]
+
+
+@POSIX
+def test_signals_wait_for_the_next_step():
+    with Interrupts() as interrupts:
+        with interrupts.between_steps() as step:
+            step()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)  # nothing is raised
+            with interrupts.deferred():
+                pass
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(KeyboardInterrupt):
+                step("anything")
+        assert interrupts.exit_code == 128 + signal.SIGTERM
+    with Interrupts() as interrupts, interrupts.between_steps(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)  # before the first step at once: nothing can be lost
+        signal.pause()
+
+
+@POSIX
+def test_windows_has_other_signals(monkeypatch):
+    """No HUP, but Ctrl-Break, for which USR1 stands in."""
+    monkeypatch.delattr(signal, "SIGHUP")
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    found = runpy.run_path(console.__file__)
+    assert found["SIGNALS"] == (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    with found["Interrupts"]() as interrupts, pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.pause()
+    assert interrupts.exit_code == 128 + signal.SIGUSR1

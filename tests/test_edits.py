@@ -75,7 +75,7 @@ def test_one_code_goes_with_many():
     one, many = code(6, 4), code(3, 6, 4, seed=1)
     expected = torch.stack([morph(one, w, 0.3) for w in many])
     assert torch.equal(morph(one, many, 0.3), expected) and torch.equal(morph(one[None], many, 0.3), expected)
-    assert crossover(many, one).shape == transfer_expression(many, one, one).shape == (3, 6, 4)
+    assert crossover(many, one).shape == transfer_expression(many, one, one, rows=None).shape == (3, 6, 4)
 
 
 # --- expression transfer: w = w1 + lam (w3 - w2) ---
@@ -85,30 +85,52 @@ def test_one_code_goes_with_many():
 @given(codes(3), lams)
 def test_transfer_is_the_equation(ws, lam):
     w1, w2, w3 = ws
-    assert torch.equal(transfer_expression(w1, w2, w3, lam), w1 + lam * (w3 - w2))
-    assert torch.equal(transfer_expression(w1, w2, w3), w1 + (w3 - w2))
+    assert torch.equal(transfer_expression(w1, w2, w3, lam, rows=None), w1 + lam * (w3 - w2))
 
 
 @quick
 @given(codes(2), lams)
 def test_no_expression_to_transfer_changes_nothing(ws, lam):
     w1, w2 = ws
-    assert torch.equal(transfer_expression(w1, w2, w2, lam), w1)
-    assert torch.equal(transfer_expression(w1, w2, w1 * 3, 0.0), w1)
+    assert torch.equal(transfer_expression(w1, w2, w2, lam, rows=None), w1)
+    assert torch.equal(transfer_expression(w1, w2, w1 * 3, 0.0, rows=None), w1)
 
 
 @quick
 @given(codes(2))
 def test_transfer_from_oneself_is_the_expressive_face(ws):
     w2, w3 = ws
-    assert torch.allclose(transfer_expression(w2, w2, w3), w3, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(transfer_expression(w2, w2, w3, 1, rows=None), w3, rtol=1e-4, atol=1e-4)
+
+
+@quick
+@given(codes(3), lams, st.data())
+def test_transfer_changes_the_rows_that_are_named(ws, lam, data):
+    w1, w2, w3 = ws
+    num_ws = w1.shape[-2]
+    rows = data.draw(st.lists(st.integers(-num_ws, num_ws - 1)))
+    found = transfer_expression(w1, w2, w3, lam, rows=rows)
+    whole = transfer_expression(w1, w2, w3, lam, rows=None)
+    for row in range(num_ws):
+        changed = row in rows or row - num_ws in rows
+        assert torch.equal(found[..., row, :], (whole if changed else w1)[..., row, :])
 
 
 def test_transfer_in_frames():
     w1, w2, w3 = code(6, 4), code(6, 4, seed=1), code(6, 4, seed=2)
-    frames = transfer_expression(w1, w2, w3, torch.linspace(0, 1, 5))
+    frames = transfer_expression(w1, w2, w3, torch.linspace(0, 1, 5), rows=None)
     assert frames.shape == (5, 6, 4) and torch.equal(frames[0], w1)
-    assert torch.equal(frames[4], transfer_expression(w1, w2, w3))
+    assert torch.equal(frames[4], transfer_expression(w1, w2, w3, 1, rows=None))
+
+
+def test_transfer_changes_half_of_the_middle_rows_unless_told_otherwise():
+    """What was measured to lead nearest to the targets' own smiles; too few rows for it are refused."""
+    w1, w2, w3 = (code(12, 4, seed=k) for k in range(3))
+    found = transfer_expression(w1, w2, w3)
+    assert torch.equal(found[4:8], (w1 + 0.5 * (w3 - w2))[4:8])
+    assert torch.equal(found[:4], w1[:4]) and torch.equal(found[8:], w1[8:])
+    with pytest.raises(LatentError, match="no row 6"):
+        transfer_expression(GOOD, GOOD, GOOD)
 
 
 # --- style transfer: crossover ---
@@ -200,7 +222,7 @@ EDITS = {
     "morph": lambda a, b, c: morph(a, b, 0.3),
     "morph end": lambda a, b, c: morph(a, b, 1),
     "frames": lambda a, b, c: morph(a, b, [0.0, 1.0]),
-    "transfer": lambda a, b, c: transfer_expression(a, b, c, 0.0),
+    "transfer": lambda a, b, c: transfer_expression(a, b, c, 0.0, rows=None),
     "crossover": lambda a, b, c: crossover(a, b),
     "crossover all": lambda a, b, c: crossover(a, b, a.shape[-2]),
 }
@@ -224,7 +246,7 @@ def test_gradients_are_those_of_the_equations():
     assert torch.allclose(w1.grad, torch.tensor(0.25)) and torch.allclose(w2.grad, torch.tensor(0.75))
     assert torch.allclose(lam.grad, (w1 - w2).sum())
     w1.grad = w2.grad = None
-    transfer_expression(w1, w2, w3, 2.0).sum().backward()
+    transfer_expression(w1, w2, w3, 2.0, rows=None).sum().backward()
     assert [w.grad.unique().tolist() for w in (w1, w2, w3)] == [[1], [-2], [2]]
     w1.grad = w2.grad = None
     crossover(w1, w2, 2).sum().backward()
@@ -279,7 +301,7 @@ def test_numbers_of_codes_that_do_not_go_together():
 
 @pytest.mark.parametrize("lam", ["half", None, float("nan"), [0.1, math.inf], [], [[0.1]], torch.zeros(2, 2)])
 def test_bad_lam(lam):
-    for edit in (lambda: morph(GOOD, GOOD, lam), lambda: transfer_expression(GOOD, GOOD, GOOD, lam)):
+    for edit in (lambda: morph(GOOD, GOOD, lam), lambda: transfer_expression(GOOD, GOOD, GOOD, lam, rows=None)):
         with pytest.raises(SettingsError, match="lam"):
             edit()
 
@@ -294,6 +316,12 @@ def test_bad_split(split):
 def test_bad_layers(layers):
     with pytest.raises(LatentError, match="There is no row.*rows 0 to 5"):
         crossover(GOOD, GOOD, layers=layers)
+
+
+@pytest.mark.parametrize("rows", [[6], [-7], [1.0], [None]])
+def test_bad_rows_of_a_transfer(rows):
+    with pytest.raises(LatentError, match="There is no row.*rows 0 to 5"):
+        transfer_expression(GOOD, GOOD, GOOD, rows=rows)
 
 
 def test_split_and_layers_together():
@@ -331,3 +359,17 @@ def test_morph_through_refuses_what_is_no_film():
     with pytest.raises(LatentError, match="differ in shape"):
         morph_through([codes[0], codes[1], codes[2, :4]], 4)
     assert len(morph_through(codes, np.int64(3))) == 5
+
+
+@pytest.mark.parametrize("change", ["device", "dtype"])
+def test_defaults_of_torch_do_not_matter(change):
+    """The device without memory stands in for a GPU."""
+    codes = torch.randn(2, 6, 12)
+    expected = morph_through(codes, 7)
+    try:
+        torch.set_default_device("meta") if change == "device" else torch.set_default_dtype(torch.float64)
+        found = morph_through(codes, 7)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert found.device.type == "cpu" and torch.equal(found, expected)

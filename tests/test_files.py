@@ -123,6 +123,30 @@ def test_places_that_cannot_be_written(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
+@pytest.mark.parametrize("refusals", [2, 99])
+def test_a_file_that_another_program_has_open(tmp_path, monkeypatch, refusals):
+    """Windows refuses to replace it; a virus scanner closes it soon, an image viewer does not."""
+    path = tmp_path / "result.png"
+    path.write_bytes(b"old")
+    replace, tries = os.replace, []
+
+    def refuse(*places):
+        tries.append(places)
+        if len(tries) <= refusals:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        replace(*places)
+
+    monkeypatch.setattr("i2s.files.PAUSES", (0.001, 0.001, 0.001))
+    monkeypatch.setattr(os, "replace", refuse)
+    if refusals == 2:
+        assert write_atomically(path, b"new").read_bytes() == b"new" and len(tries) == 3
+    else:
+        with pytest.raises(OutputError, match="Access is denied.*: close it in other programs or choose another"):
+            write_atomically(path, b"new")
+        assert path.read_bytes() == b"old" and len(tries) == 4
+    assert os.listdir(tmp_path) == ["result.png"]
+
+
 @POSIX
 def test_a_long_name_is_not_too_long_for_the_temporary_file(tmp_path):
     assert write_atomically(tmp_path / ("x" * 255), b"new").read_bytes() == b"new"
@@ -265,3 +289,11 @@ def test_writing_in_threads_leaves_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o640}
+
+
+@pytest.mark.parametrize("path", ["", None, b"name", 3, torch.zeros(2)])
+def test_what_is_no_path_is_named(path):
+    with pytest.raises(LatentError, match="is no path"):
+        local_path(path, LatentError)
+    with pytest.raises(OutputError, match="is no path"):
+        write_atomically(path, b"new")

@@ -49,9 +49,17 @@ def test_a_sheet_holds_each_image_whole_in_reading_order():
     assert sheet.mode == "RGB" and sheet.getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_small_images_keep_their_pixels():
-    image = noise(3, 32, 32)
+def test_small_images_are_enlarged_smoothly():
+    image = noise(3, 48, 48)
     sheet = np.asarray(contact_sheet(image[None], columns=1))
+    margin = (sheet.shape[0] - 128) // 2
+    expected = to_pil(image).resize((128, 128), Image.Resampling.LANCZOS)
+    assert (sheet[margin : margin + 128, margin : margin + 128] == np.asarray(expected)).all()
+
+
+def test_small_images_keep_their_pixels_where_they_are_not_smoothed():
+    image = noise(3, 32, 32)
+    sheet = np.asarray(contact_sheet(image[None], columns=1, smooth=False))
     expected = to_uint8(image)[0].repeat(4, axis=0).repeat(4, axis=1)
     margin = (sheet.shape[0] - 128) // 2
     assert (sheet[margin : margin + 128, margin : margin + 128] == expected).all()
@@ -82,15 +90,16 @@ def test_labels_of_several_lines_and_a_title():
 def test_images_of_different_sizes_are_centred():
     sheet = contact_sheet([plain((200, 0, 0), 200, 100), plain((0, 0, 200), 50, 150)], columns=2)
     red, blue = places(sheet, (200, 0, 0)), places(sheet, (0, 0, 200))
-    assert (red[2] - red[0], red[3] - red[1]) == (200, 100) and (blue[2] - blue[0], blue[3] - blue[1]) == (50, 150)
+    assert (red[2] - red[0], red[3] - red[1]) == (200, 100) and (blue[2] - blue[0], blue[3] - blue[1]) == (67, 200)
     assert red[1] + red[3] == blue[1] + blue[3]  # one middle
 
 
 def test_size_fits_images_to_cells():
     for width in (16, 64, 100, 128, 512):
-        sheet = contact_sheet([plain((200, 0, 0), width, width)], size=128)
-        left, top, right, bottom = places(sheet, (200, 0, 0))
-        assert right - left == bottom - top == {100: 100}.get(width, 128)
+        for smooth, expected in ((True, 128), (False, {100: 100}.get(width, 128))):
+            sheet = contact_sheet([plain((200, 0, 0), width, width)], size=128, smooth=smooth)
+            left, top, right, bottom = places(sheet, (200, 0, 0))
+            assert right - left == bottom - top == expected
 
 
 def test_columns_by_default():
@@ -104,6 +113,17 @@ def test_labels_with_characters_that_no_font_can_draw():
     name = b"a\xff\r\x1c\xe2\x80\xa9b".decode("utf-8", "surrogateescape")
     sheet = contact_sheet([plain((0, 120, 200))], labels=[name], title=name)
     assert (np.asarray(sheet.convert("L"))[-60:] < 90).any()
+
+
+def test_a_sheet_does_not_depend_on_matplotlibs_settings():
+    import matplotlib
+
+    def draw():
+        return np.asarray(contact_sheet([plain((0, 120, 200))], labels=["λ = $1"], title="a_b"))
+
+    wanted = draw()
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "figure.dpi": 20, "text.antialiased": False}):
+        assert (draw() == wanted).all() and matplotlib.rcParams["font.size"] == 30
 
 
 def test_bad_sheets():

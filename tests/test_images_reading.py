@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import re
 import struct
 import subprocess
@@ -11,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin, features
+from safetensors.torch import save
 
 from i2s.errors import ImageError, SettingsError
 from i2s.images import MIN_SIDE, read_image
+from i2s.weights import write_latents
 
 RED, GREEN, BLUE, GREY = (200, 40, 40), (40, 180, 60), (50, 60, 200), (180, 180, 180)
 QUADRANTS = ((RED, GREEN), (BLUE, GREY))
@@ -664,3 +668,15 @@ def test_less_may_be_declared_where_decoding_takes_more():
     jpeg[at : at + 4] = struct.pack(">HH", 6700, 6700)
     with pytest.raises(ImageError, match="at most 6400 x 6400"):
         read_image(bytes(jpeg))
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "pt", "safetensors", "pkl"])
+def test_files_of_numbers_are_named(tmp_path, kind):
+    path = tmp_path / f"code.{kind}"
+    w = torch.ones(1, 2, 3)
+    if kind in ("npz", "npy", "pt"):
+        write_latents(w, path)
+    else:
+        path.write_bytes(save({"w": w}) if kind == "safetensors" else pickle.dumps(w, 2))
+    with pytest.raises(ImageError, match="file of numbers"):
+        read_image(path)

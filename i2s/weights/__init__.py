@@ -7,7 +7,7 @@ its file) and `read_generator` (a file to its generator).
     file_type                                   tell the container by its first bytes
     unpickler, reader, arrays, torch_archive    read it to an object graph (object_graph) within limits (limits)
     nvidia_torch, nvidia_tf, rosinality         convert the graph to a network (module_tree, kwargs, load_state)
-    latents                                     read codes that other tools wrote
+    latents                                     codes of other tools
     inspect, convert                            the commands `i2s inspect` and `i2s convert`
 """
 
@@ -34,6 +34,13 @@ def read_latents(path: str | Path) -> "Tensor":
     from i2s.weights import latents
 
     return latents.read_latents(path)
+
+
+def write_latents(w_plus: "Tensor", path: str | Path) -> Path:
+    """Write a code for other tools (.npz, .npy, .pt); see `i2s.weights.latents.write_latents`."""
+    from i2s.weights import latents
+
+    return latents.write_latents(w_plus, path)
 
 
 def read_generator(path: str | Path, class_idx: int | None = None) -> "Generator":

@@ -48,7 +48,7 @@ class Storage:
         self.dtype = dtype
         self.count = count
         self.budget = budget
-        self.tensor = torch.empty(count, dtype=dtype)
+        self.tensor = torch.empty(count, dtype=dtype, device="cpu")
         self.filled = False
 
     def fill(self, data: memoryview) -> None:

@@ -4,6 +4,7 @@ import mmap
 from pathlib import Path
 
 from i2s.errors import WeightFileError, one_line
+from i2s.files import local_path
 
 # torch.save before version 1.6 begins with these two pickles: a magic number and the protocol version 1001.
 TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
@@ -57,7 +58,7 @@ def open_bytes(path: str | Path) -> memoryview:
     Raises:
         WeightFileError: It is missing, is no file, or cannot be opened.
     """
-    path = Path(path)
+    path = local_path(path, WeightFileError, "download the file and give its path")
     try:
         if not path.is_file():
             raise WeightFileError(

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from i2s.errors import WeightFileError, printable
+from i2s.files import local_path
 from i2s.weights.file_type import open_bytes, sniff
 from i2s.weights.limits import suspicious
 from i2s.weights.object_graph import PersistentObject, TFNetwork, check_tree
@@ -88,6 +89,7 @@ def inspect_file(path: str | Path) -> Report:
     """
     report = Report(Path(path))
     try:
+        report.path = local_path(path, WeightFileError, "download the file and give its path")
         data = open_bytes(path)
         report.size = len(data)
         report.container = sniff(bytes(data[:1024]))

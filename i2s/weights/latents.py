@@ -1,4 +1,4 @@
-"""Latent codes that other tools wrote, read as safely as weights: nothing in a file is executed.
+"""Latent codes of other tools, read as safely as weights (nothing in a file is executed), and written for them.
 
     .npz            projected_w.npz of the StyleGAN repositories (key `w`), compressed or not
     .npy            one array
@@ -9,9 +9,10 @@ The content says what a file is, not its name. NumPy's own reader is not used: i
 Python, and allocate whatever the header claims.
 """
 
+import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import PROTO
 
@@ -20,7 +21,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from i2s.errors import WeightFileError, in_file, printable
+from i2s.errors import LatentError, OutputError, WeightFileError, in_file, printable
+from i2s.files import local_path, write_atomically
 from i2s.weights.file_type import NPY, open_bytes, sniff
 from i2s.weights.limits import UINT16, UINT32, Cursor, damaged
 from i2s.weights.reader import Reader
@@ -50,6 +52,7 @@ def read_latents(path: str | Path) -> Tensor:
     Raises:
         WeightFileError: The file is missing, damaged or hostile, or holds no code, or several that could be meant.
     """
+    path = local_path(path, WeightFileError, "download the file and give its path")
     with in_file(path):
         data = open_bytes(path)
         start = bytes(data[:1024])
@@ -66,6 +69,38 @@ def read_latents(path: str | Path) -> Tensor:
             )
         tree = Reader(len(data)).read(data, kind)
         return _chosen(tree) if isinstance(tree, dict) else _code(tree, "the file")
+
+
+WRITERS: dict[str, Callable[[io.BytesIO, Tensor], None]] = {  # by the ending of the file
+    ".npz": lambda file, w: np.savez(file, w=w.numpy()),
+    ".npy": lambda file, w: np.save(file, w.numpy()),
+    ".pt": lambda file, w: torch.save(w, file),
+}
+
+
+def write_latents(w_plus: Tensor, path: str | Path) -> Path:
+    """Write codes for other tools: as the StyleGAN repositories do (.npz, key `w`), as an array (.npy), or a tensor.
+
+    Args:
+        w_plus: [N, num_ws, w_dim], or another shape that the tool asks for.
+        path: The file; its ending, .npz, .npy or .pt, says its kind. It is complete before it replaces an older one.
+
+    Returns:
+        The file's path; `read_latents` reads it.
+
+    Raises:
+        OutputError: Its ending is another one, or it cannot be written.
+        LatentError: This is no tensor of finite numbers.
+    """
+    path = local_path(path)
+    write = WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise OutputError(f"{path} has none of the endings {', '.join(WRITERS)}: choose one of them.")
+    if not isinstance(w_plus, Tensor) or not w_plus.is_floating_point() or not w_plus.isfinite().all():
+        raise LatentError("The code is no tensor of finite floating-point numbers: give result.w_plus.")
+    file = io.BytesIO()
+    write(file, w_plus.detach().to("cpu", torch.float32, copy=True).contiguous())
+    return write_atomically(path, file.getvalue())
 
 
 def _chosen(found: Mapping[object, object]) -> Tensor:

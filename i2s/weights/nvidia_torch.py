@@ -139,7 +139,7 @@ def _folded(
     if class_idx is None:
         raise WeightFileError(
             f"The network is conditional: choose one of its {variant.classes} classes with "
-            f"i2s.load_generator(..., class_idx=K), K from 0 to {last}."
+            f"i2s.load_generator(..., class_idx=K) or --class K, K from 0 to {last}."
         )
     if hasattr(class_idx, "__index__") and not isinstance(class_idx, bool):  # a number of NumPy's
         class_idx = operator.index(class_idx)

@@ -63,7 +63,7 @@ def convert(tree: Mapping[str, object]) -> Generator:
         entries |= _noise_maps(entries)
     average = _average(tree.get("latent_avg"), w_dim)
     if average is None:
-        entries["mapping.w_mean"] = torch.zeros(w_dim)
+        entries["mapping.w_mean"] = torch.zeros(w_dim, dtype=torch.float32, device="cpu")
     else:
         tensors["latent_avg"] = average
     generator = load_state(StyleGAN2, config, tensors, entries, unused=blurs)
@@ -101,7 +101,8 @@ def _noise_maps(entries: Mapping[str, Source | Tensor]) -> dict[str, Tensor]:
     """Draw a noise map for each layer, the same ones each time."""
     rng = torch.Generator().manual_seed(0)
     names = [name for name in entries if name.endswith(".noise")]
-    return {name: torch.randn([4 * 2 ** int(name.split(".")[2])] * 2, generator=rng) for name in names}
+    like = {"generator": rng, "dtype": torch.float32, "device": "cpu"}
+    return {name: torch.randn([4 * 2 ** int(name.split(".")[2])] * 2, **like) for name in names}
 
 
 def _count(tensors: Mapping[str, object], pattern: str) -> int:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from i2s.errors import WeightFileError
-from i2s.weights import read_latents
+from i2s.errors import LatentError, OutputError, WeightFileError
+from i2s.weights import read_latents, write_latents
+from i2s.weights.inspect import inspect_file
 
 CODE = np.random.default_rng(0).normal(size=(1, 18, 12)).astype(np.float32)
 TENSOR = torch.from_numpy(CODE)
@@ -177,3 +178,56 @@ def test_missing_files_are_named(tmp_path):
         read_latents(tmp_path / "none.npz")
     with pytest.raises(WeightFileError, match="not a file"):
         read_latents(tmp_path)
+    with pytest.raises(WeightFileError, match="https://x.org/w.npz is a web address: download"):
+        read_latents("https://x.org/w.npz")
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for name in ("w.npz", "w.safetensors"):
+        if name == "w.npz":
+            write_latents(TENSOR, f"~/{name}")
+        else:
+            save_file({"w": TENSOR}, tmp_path / name)
+        assert torch.equal(read_latents(f"~/{name}"), TENSOR)
+    assert inspect_file("~/w.npz").size == (tmp_path / "w.npz").stat().st_size
+    assert "web address" in inspect_file("https://x.org/w.pkl").problems[0]
+
+
+@pytest.mark.parametrize("ending", [".npz", ".npy", ".pt"])
+@pytest.mark.parametrize("kind", ["plain", "half", "double", "view", "gradients"])
+def test_what_is_written_is_read(ending, kind, tmp_path):
+    w = torch.randn(2, 18, 12)
+    given = {
+        "plain": w,
+        "half": w.half(),
+        "double": w.double(),
+        "view": torch.stack([w, w])[1, :, :, :],
+        "gradients": w.clone().requires_grad_(),
+    }[kind]
+    path = write_latents(given, tmp_path / f"w{ending}")
+    assert torch.equal(read_latents(path), given.detach().float())
+    # as other tools read it, which execute nothing in it either
+    load = {".npz": lambda: np.load(path)["w"], ".npy": lambda: np.load(path), ".pt": lambda: torch.load(path)}[ending]
+    loaded = load()
+    assert loaded.shape == (2, 18, 12) and str(loaded.dtype).endswith("float32")
+    assert path.stat().st_size < 2 * 18 * 12 * 4 + 2000  # of a view, its own numbers alone
+    before = path.read_bytes()
+    for wrong in (torch.ones(2, 3, dtype=torch.int64), torch.full((2, 3), torch.nan), [1.0], None):
+        with pytest.raises(LatentError, match="finite"):
+            write_latents(wrong, path)
+    with pytest.raises(OutputError, match=".npz, .npy, .pt: choose one"):
+        write_latents(w, tmp_path / "w.safetensors")
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_default_device_of_torch_does_not_matter(tmp_path):
+    """The device without memory stands in for a GPU."""
+    paths = [write_latents(TENSOR, tmp_path / f"w{ending}") for ending in (".npz", ".npy", ".pt")]
+    torch.set_default_device("meta")
+    try:
+        found = [read_latents(path) for path in paths]
+    finally:
+        torch.set_default_device(None)
+    assert all(torch.equal(code, TENSOR) for code in found)

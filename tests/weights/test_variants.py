@@ -10,11 +10,13 @@ import pytest
 import torch
 import trees
 from helpers import CONFIGS, small_generator
+from PIL import Image
 from torch import nn
 
+from i2s.cli import main
 from i2s.errors import SettingsError, WeightFileError
 from i2s.generators import load_generator
-from i2s.generators.file import save_generator
+from i2s.generators.file import read_metadata, save_generator
 
 TREES = {
     "ada": (trees.CONFIG2, lambda g: trees.ada(g, 64, 10)),
@@ -180,6 +182,33 @@ def test_class_is_asked_for_and_checked(tmp_path):
     for path in unconditional:
         with pytest.raises(SettingsError, match="no classes"):
             load_generator(path, class_idx=0)
+
+
+def test_class_is_given_to_the_command(tmp_path, capsys):
+    tree = trees.ada(small_generator(trees.CONFIG2), 64, 10)
+    trees.make_conditional(tree, 10)
+    path = written(tmp_path, tree)
+    Image.new("RGB", (32, 32)).save(tmp_path / "p.png")
+    photo, out = str(tmp_path / "p.png"), tmp_path / "three.safetensors"
+    given = ["--generator", str(path)]
+    convert = ["convert", str(path), str(out)]
+    for run in (
+        ["info", *given],
+        ["embed", photo, *given, "-o", str(tmp_path)],
+        ["morph", photo, photo, *given],
+        convert,
+    ):
+        assert main(run) == WeightFileError.exit_code
+        assert "--class K, K from 0 to 9" in capsys.readouterr().err
+    assert main(["info", *given, "--class", "3"]) == 0
+    assert f"{path.stem}, class 3 (stylegan2" in capsys.readouterr().out
+    assert main([*convert, "--class", "10"]) == SettingsError.exit_code and not out.exists()
+    assert main([*convert, "--class", "3"]) == 0 and read_metadata(out)["class"] == "3"
+    three = load_generator(out)
+    z = three.sample_z(2, 0)
+    assert torch.equal(three(z), load_generator(path, class_idx=3)(z))
+    assert not torch.equal(three(z), load_generator(path, class_idx=4)(z))
+    assert main(["info", "--generator", str(out), "--class", "3"]) == SettingsError.exit_code
 
 
 @pytest.mark.parametrize(
