@@ -5,6 +5,7 @@ import struct
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -27,6 +28,20 @@ PALETTE_SIDE = 128  # px of the copy that a GIF's colours are chosen from: enoug
 MAX_FPS = {".gif": 50, ".mp4": 120}  # a GIF counts in 1/100 s, and players slow down frames below 2/100 s
 
 
+@contextmanager
+def default_style(**settings: object) -> Iterator[None]:
+    """Context manager: Matplotlib's default settings and these, whatever style or matplotlibrc the user has.
+
+    Args:
+        settings: rcParams, with an underscore for each dot: font_size=11.
+    """
+    from matplotlib import rc_context, rcParamsDefault
+
+    own = {name: value for name, value in rcParamsDefault.items() if not name.startswith(("backend", "interactive"))}
+    with rc_context({**own, **{name.replace("_", ".", 1): value for name, value in settings.items()}}):
+        yield
+
+
 # ---- contact sheets --------------------------------------------------------------------------------------------------
 
 
@@ -37,10 +52,9 @@ def contact_sheet(
     *,
     title: str = "",
     size: int | None = None,
+    smooth: bool = True,
 ) -> Image.Image:
     """Arrange images in rows on white, with labels below them.
-
-    Small images are enlarged by whole numbers without smoothing, so that each of their pixels stays visible.
 
     Args:
         images: A tensor [N, 3, H, W] in [-1, 1], or a list of what `to_pil` takes, of any sizes.
@@ -48,6 +62,8 @@ def contact_sheet(
         labels: One for each image.
         title: Text above the images.
         size: Px of a cell, to which images are fitted; None: the largest image's, but at least 128.
+        smooth: Enlarge small images smoothly (Lanczos), as suits photos; else by whole numbers, so that each of their
+            pixels stays visible, as suits feature maps.
 
     Raises:
         ImageError: There is no image, or one cannot be read.
@@ -66,7 +82,7 @@ def contact_sheet(
 
     # Sizes in px
     cell = size or max(MIN_CELL, *(max(picture.size) for picture in pictures))
-    sizes = [_fitted(*picture.size, cell) for picture in pictures]
+    sizes = [_fitted(*picture.size, cell, smooth) for picture in pictures]
     width = max(w for w, _ in sizes)
     height = max(h for _, h in sizes)
     gap = max(6, width // 16)
@@ -91,16 +107,16 @@ def contact_sheet(
     lines = [(left + width / 2, top + below, label_size, "center", text) for (left, top), text in zip(places, texts)]
     sheet = _text_on_paper(wide, high, [(margin, margin, title_size, "left", title), *lines])
     for picture, fitted, (left, top) in zip(pictures, sizes, places):
-        shrinks = fitted[0] < picture.width
-        picture = picture.resize(fitted, Image.Resampling.LANCZOS if shrinks else Image.Resampling.NEAREST)
+        sharp = not smooth and fitted[0] >= picture.width
+        picture = picture.resize(fitted, Image.Resampling.NEAREST if sharp else Image.Resampling.LANCZOS)
         sheet.paste(picture, (left + (width - picture.width) // 2, top + (height - picture.height) // 2))
     return sheet
 
 
-def _fitted(width: int, height: int, cell: int) -> tuple[int, int]:
-    """Size of an image in a cell: a whole number of times its own, or smaller."""
+def _fitted(width: int, height: int, cell: int, smooth: bool) -> tuple[int, int]:
+    """Size of an image in a cell: as large as fits, but where it is not smoothed a whole number of times its own."""
     longest = max(width, height)
-    if longest > cell:
+    if smooth or longest > cell:
         return max(1, round(width * cell / longest)), max(1, round(height * cell / longest))
     return width * (cell // longest), height * (cell // longest)
 
@@ -110,14 +126,14 @@ def _text_on_paper(width: int, height: int, texts: Sequence[tuple[float, float, 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
-    canvas = FigureCanvasAgg(figure)
-    for x, y, size, align, text in texts:
-        figure.text(
-            x / width, 1 - y / height, text, ha=align, va="top", color=INK, linespacing=1.1,
-            fontfamily=FONT, fontsize=size * 72 / DPI, parse_math=False, usetex=False,
-        )  # fmt: skip
-    with warnings.catch_warnings():
+    with default_style(), warnings.catch_warnings():
+        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
+        canvas = FigureCanvasAgg(figure)
+        for x, y, size, align, text in texts:
+            figure.text(
+                x / width, 1 - y / height, text, ha=align, va="top", color=INK, linespacing=1.1,
+                fontfamily=FONT, fontsize=size * 72 / DPI, parse_math=False,
+            )  # fmt: skip
         warnings.simplefilter("ignore")  # of letters that the font does not have
         canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

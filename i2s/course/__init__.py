@@ -3,7 +3,8 @@
 setup.py        device, generator and perceptual network of a lesson
 figures.py      images and plots in one style, with alternative texts
 explorers.py    widgets: a morph, a crossover, an embedding while it runs
-checks.py       helpers of the exercise checks
+checks.py       what the exercise checks share
+calls.py        calls of a learner's function: on copies, with errors in the learner's lines only
 lesson01.py     anatomy of StyleGAN: forward hooks, what each row of a code changes
 lesson02.py     Z, W and W+
 lesson03.py     loss design: distortions, feature inversion, LPIPS
@@ -13,7 +14,7 @@ lesson05.py     editing: the people of the London Set
 
 from i2s.course.explorers import CrossoverExplorer, EmbedWatcher, MorphExplorer
 from i2s.course.figures import bars, plot, plot_history, plot_spread, show, show_maps
-from i2s.course.lesson01 import adain_layer, enlarge, feature_maps, layer_effects, layer_groups, stages, trace_layers
+from i2s.course.lesson01 import enlarge, feature_maps, layer_effects, layer_groups, stages, trace_layers
 from i2s.course.lesson05 import People, fetch_photo, load_people
 from i2s.course.setup import Lab, setup
 
@@ -23,7 +24,6 @@ __all__ = [
     "Lab",
     "MorphExplorer",
     "People",
-    "adain_layer",
     "bars",
     "enlarge",
     "feature_maps",

@@ -4,13 +4,24 @@ Only widgets common to ipywidgets 7 and 8 are used, and no `Output` widget, whic
 """
 
 import math
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from i2s.course.figures import COLOURS, DPI, NotebookImage, encode_image, new_axes, rasterize, set_log_scale, show
+from i2s.course.figures import (
+    COLOURS,
+    DPI,
+    NotebookImage,
+    encode_image,
+    in_course_style,
+    new_axes,
+    rasterize,
+    set_log_scale,
+    show,
+)
 from i2s.edits import crossover, morph
 from i2s.embedding import Step
 from i2s.errors import LatentError, SettingsError
@@ -18,12 +29,14 @@ from i2s.generators.base import Generator
 from i2s.images import centre_crop, photo_list, to_pil
 
 if TYPE_CHECKING:  # ipywidgets is needed in a notebook alone
+    from IPython.display import DisplayHandle
     from ipywidgets import Image as ImageWidget
+    from ipywidgets import Widget
 
 
 def to_thumbnail(image: Tensor, size: int) -> Image.Image:
-    """Convert the central square of an image, as for `to_pil`, to PIL, resized to `size` px without smoothing."""
-    return centre_crop(to_pil(image)).resize((size, size), Image.Resampling.NEAREST)
+    """Convert the central square of an image, as for `to_pil`, to PIL, resized to `size` px."""
+    return centre_crop(to_pil(image)).resize((size, size), Image.Resampling.BICUBIC)
 
 
 def check_names(codes: list[Tensor], names: list[str] | None, what: str) -> list[str]:
@@ -65,6 +78,34 @@ def set_alt(image: "ImageWidget", text: str) -> None:
         image.tooltip = text
 
 
+def view_of(widget: "Widget") -> dict[str, Any]:
+    """Return the display data of a widget, which `display` can replace later with any version of ipywidgets."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"application/vnd.jupyter.widget-view+json": view, "text/plain": type(widget).__name__}
+
+
+class StatusLine:
+    """A line of text under an image, read out by screen readers when it changes (an ARIA live region).
+
+    `widget` is what is shown, `value` the text.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        import ipywidgets as widgets
+
+        self.widget = widgets.HTML()
+        self.value = text
+
+    @property
+    def value(self) -> str:
+        return self._text
+
+    @value.setter
+    def value(self, text: str) -> None:
+        self._text = text
+        self.widget.value = f'<span role="status" aria-live="polite">{escape(text)}</span>'
+
+
 class MorphExplorer:
     """A slider along the line between codes: w = lambda w1 + (1 - lambda) w2 (Image2StyleGAN: morphing).
 
@@ -98,8 +139,8 @@ class MorphExplorer:
             value=0.0, min=0.0, max=float(last), step=0.02, description="morph", continuous_update=True
         )
         self.play = widgets.Play(value=0, min=0, max=50 * last, interval=120, description="play the morph")
-        self.status = widgets.Label("")
-        self.widget = widgets.VBox([self.image, widgets.HBox([self.slider, self.play]), self.status])
+        self.status = StatusLine()
+        self.widget = widgets.VBox([self.image, widgets.HBox([self.slider, self.play]), self.status.widget])
         # Events; 50 ticks of `play` lead from one code to the next
         self.slider.observe(lambda _: self.update(), names="value")
         self.play.observe(lambda change: setattr(self.slider, "value", change.new / 50), names="value")
@@ -182,10 +223,10 @@ class CrossoverExplorer:
             widgets.ToggleButton(description=str(k), tooltip=f"move row {k} to the other side", layout=narrow)
             for k in range(rows)
         ]
-        self.status = widgets.Label("")
+        self.status = StatusLine()
         wrap = widgets.Layout(flex_flow="row wrap")
         layers = widgets.HBox([widgets.Label("moved rows"), *self.toggles], layout=wrap)
-        self.widget = widgets.VBox([self.image, self.content, self.style, self.split, layers, self.status])
+        self.widget = widgets.VBox([self.image, self.content, self.style, self.split, layers, self.status.widget])
         # Events
         for control in (self.content, self.style, self.split, *self.toggles):
             control.observe(lambda _: self.update(), names="value")
@@ -234,7 +275,8 @@ class CrossoverExplorer:
 class EmbedWatcher:
     """A callback of `embed` that shows the photo, the current image and the loss, as one JPEG updated in place.
 
-    Of several photos, the first is shown. Errors after the construction stand in the label.
+    When the cell has ended, the last frame stays as a still image. Of several photos, the first is shown. Errors after
+    the construction stand in the label.
 
     Args:
         target: The photo, [3, R, R] or [N, 3, R, R] in [-1, 1], or what else `embed` takes, a list of it included.
@@ -251,18 +293,23 @@ class EmbedWatcher:
         self.size = int(size)
         self.losses: list[float] = []
         self.image = image_widget(4 * self.size, self.size)
-        self.label = widgets.Label("photo | current image | loss (logarithmic)")
-        self.widget = widgets.VBox([self.image, self.label])
+        self.label = StatusLine("photo | current image | loss (logarithmic) against step")
+        self.widget = widgets.VBox([self.image, self.label.widget])
+        self.frame: Image.Image | None = None  # drawn last
+        self.display: DisplayHandle | None = None  # the output that shows the watcher
 
     def __call__(self, step: Step) -> None:
         # a step that comes again takes its place, so that step 0 begins a new curve; a resumed run has a gap
         del self.losses[step.step :]
         self.losses += [math.nan] * (step.step - len(self.losses))
         self.losses.append(float(sum(step.terms.values())[0]))
+        if step.step == 0:
+            self.show_live()
         if step.step % self.every and step.step != step.steps:
             return
         try:
-            self.image.value = encode_image(self.draw(step))
+            self.frame = self.draw(step)
+            self.image.value = encode_image(self.frame)
             photo = "photo" if len(step.w_plus) == 1 else f"photo 1 of {len(step.w_plus)}"
             self.label.value = f"{photo} | image at step {step.step} of {step.steps} | loss {self.losses[-1]:.3f}"
             set_alt(self.image, f"Side by side: {self.label.value}")
@@ -277,6 +324,7 @@ class EmbedWatcher:
         image.paste(self.draw_curve(step.steps), (2 * self.size, 0))
         return image
 
+    @in_course_style
     def draw_curve(self, steps: int) -> Image.Image:
         """Plot the losses so far, on an axis of all planned steps."""
         figure, axes = new_axes((2 * self.size / DPI, self.size / DPI))
@@ -285,7 +333,26 @@ class EmbedWatcher:
         set_log_scale(axes)
         return rasterize(figure).convert("RGB").resize((2 * self.size, self.size))  # of this size but for rounding
 
+    def show_live(self) -> None:
+        """Show the widget until the running cell ends, then the last frame as a still image.
+
+        A notebook that is opened without a kernel has the still image; of a widget it would show an error.
+        """
+        from IPython import get_ipython
+
+        shell = get_ipython()
+        if shell is None or self.display is None:
+            return
+
+        def settle(*_: object) -> None:
+            shell.events.unregister("post_run_cell", settle)
+            if self.frame is not None:
+                self.display.update(NotebookImage(self.frame, alt=f"Side by side: {self.label.value}"))
+
+        self.display.update(view_of(self.widget), raw=True)
+        shell.events.register("post_run_cell", settle)
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self.widget)
+        self.display = display(view_of(self.widget), raw=True, display_id=True)

@@ -1,7 +1,9 @@
-"""Images and plots in one style, with alternative texts, in colours that colour-blind readers can tell apart."""
+"""Images and plots in one style, with alternative texts, in colours and lines that can be told apart by any eye."""
 
+import functools
 import io
 from base64 import b64encode
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from i2s.embedding.result import EmbedResult
 from i2s.errors import SettingsError
-from i2s.figures import contact_sheet
+from i2s.figures import contact_sheet, default_style
 
 if TYPE_CHECKING:  # matplotlib is imported when the first plot is made
     from matplotlib.axes import Axes
@@ -19,14 +21,17 @@ if TYPE_CHECKING:  # matplotlib is imported when the first plot is made
 
 # Okabe and Ito's palette, chosen to be told apart with any kind of colour vision
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":")  # so that curves are told apart in print, and without colours
 DPI = 110
+SHEET = 800  # px: width of a contact sheet that fits a notebook and a projector
+NARROWEST = 560  # px: in a narrower window an image is scrolled, not shrunk until its words cannot be read
 
 
 class NotebookImage:
-    """An image that a notebook shows as `<img alt="...">`, once, in one format.
+    """An image that a notebook shows as `<img alt="...">`, with the bitmap beside the HTML.
 
-    As HTML, since viewers of notebooks (JupyterLab, VS Code, nbconvert's pages) show an `image/png` output without its
-    alternative text, and since PIL's own display stores a PNG and a JPEG of each image.
+    Viewers (JupyterLab, VS Code, GitHub, nbconvert's pages) take the HTML, which has the alternative text; conversions
+    to LaTeX and PDF, which know no HTML, take the bitmap.
 
     Args:
         image: The image.
@@ -47,9 +52,13 @@ class NotebookImage:
     def __repr__(self) -> str:
         return f"<image, {self.image.width} x {self.image.height} px>"
 
-    def _repr_html_(self) -> str:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        kind = f"image/{self.format.lower()}"
         data = b64encode(encode_image(self.image, self.format)).decode()
-        return f'<img alt="{escape(self.alt)}" src="data:image/{self.format.lower()};base64,{data}">'
+        width = f"max-width:100%;min-width:{min(NARROWEST, self.image.width)}px"
+        image = f'<img alt="{escape(self.alt)}" style="{width}" src="data:{kind};base64,{data}">'
+        html = f'<div style="overflow-x:auto">{image}</div>'
+        return {"text/html": html, kind: data, "text/plain": repr(self)}
 
 
 def encode_image(image: Image.Image, format: str = "JPEG") -> bytes:
@@ -57,38 +66,63 @@ def encode_image(image: Image.Image, format: str = "JPEG") -> bytes:
     buffer = io.BytesIO()
     image = image.convert("RGB")
     if format == "JPEG":
-        image.save(buffer, format, quality=90, subsampling=0)
+        image.save(buffer, format, quality=85, optimize=True)
     else:  # a plot needs few colours; a palette makes its file a third as large
         image.quantize(64, dither=Image.Dither.NONE).save(buffer, format, optimize=True)
     return buffer.getvalue()
 
 
 def show(
-    images: Tensor | list, labels: list[str] | None = None, columns: int = 8, size: int = 128, alt: str = ""
+    images: Tensor | list,
+    labels: list[str] | None = None,
+    columns: int | None = None,
+    size: int | None = None,
+    alt: str = "",
+    smooth: bool = True,
 ) -> NotebookImage:
     """Arrange images in a contact sheet, which a notebook displays.
 
     Args:
         images: [N, 3, H, W] in [-1, 1], or a list of [3, H, W].
         labels: A line under each image.
-        columns: Images in a row, at most.
-        size: Width of each image, px.
+        columns: Images in a row, at most; None: up to 4 of few, 6 of more than 12.
+        size: Width of each image, px; None: as wide as the row allows, 128 to 256.
         alt: Alternative text; made of the labels unless given.
+        smooth: Enlarge smoothly; else each pixel stays visible.
     """
     number = f"{len(images)} image{'s' if len(images) > 1 else ''}"
     alt = alt or ": ".join([number, *([", ".join(map(str, labels))] if labels else [])])
-    return NotebookImage(contact_sheet(images, columns=min(columns, len(images)), labels=labels, size=size), alt=alt)
+    columns = min(columns or (6 if len(images) > 12 else 3 if len(images) in (5, 6, 9) else 4), len(images))
+    size = size or min(256, max(128, SHEET // columns))
+    return NotebookImage(contact_sheet(images, columns=columns, labels=labels, size=size, smooth=smooth), alt=alt)
 
 
 def show_maps(
-    maps: Tensor, labels: list[str] | None = None, columns: int = 8, size: int = 128, alt: str = ""
+    maps: Tensor,
+    labels: list[str] | None = None,
+    columns: int | None = 8,
+    size: int | None = 128,
+    alt: str = "",
 ) -> NotebookImage:
-    """Show feature maps [C, H, W] in grey, each scaled from its minimum (black) to its maximum (white)."""
+    """Show feature maps [C, H, W] in grey, each pixel visible, each map from its minimum (black) to its maximum."""
     low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
     grey = (maps - low) / (high - low).clamp_min(1e-8) * 2 - 1
-    return show(grey[:, None].expand(-1, 3, -1, -1).cpu(), labels, columns, size, alt or f"{len(maps)} feature maps")
+    alt = alt or f"{len(maps)} feature maps"
+    return show(grey[:, None].expand(-1, 3, -1, -1).cpu(), labels, columns, size, alt, smooth=False)
 
 
+def in_course_style(draw: Callable) -> Callable:
+    """Decorate a function that draws with Matplotlib: in the course's settings, whatever those of the user."""
+
+    @functools.wraps(draw)
+    def run(*arguments: object, **keywords: object) -> object:
+        with default_style(font_size=11, legend_handlelength=2.6):
+            return draw(*arguments, **keywords)
+
+    return run
+
+
+@in_course_style
 def plot(
     curves: dict,
     xlabel: str,
@@ -99,7 +133,7 @@ def plot(
     styles: tuple[str, ...] = (),
     alt: str = "",
 ) -> NotebookImage:
-    """Plot curves, one colour each.
+    """Plot curves, one colour and line style each.
 
     Args:
         curves: {label: y} or {label: (x, y)}.
@@ -108,12 +142,11 @@ def plot(
         log: Logarithmic y-axis.
         size: Width and height in inches (110 px each).
         marker: Matplotlib's marker of the points.
-        styles: Matplotlib's line style of each curve ("-", "--", ":"), so that curves that coincide are both seen.
+        styles: Matplotlib's line style of each curve ("-", "--", ":"); made unless given.
         alt: Alternative text; made of the labels unless given.
     """
     figure, axes = new_axes(size)
-    if not styles:  # with more curves than colours, the styles tell those of one colour apart
-        styles = [("-", "--", "-.", ":")[k // len(COLOURS) % 4] for k in range(len(curves))]
+    styles = styles or [LINES[k % len(LINES)] for k in range(len(curves))]
     for k, (label, values) in enumerate(curves.items()):
         x, y = values if isinstance(values, tuple) else (range(len(values)), values)
         axes.plot(x, y, styles[k], color=COLOURS[k % len(COLOURS)], label=label, linewidth=1.8, marker=marker)
@@ -125,6 +158,7 @@ def plot(
     return NotebookImage(rasterize(figure), "PNG", alt or f"{ylabel} against {xlabel}: {', '.join(map(str, curves))}")
 
 
+@in_course_style
 def plot_spread(
     groups: dict, xlabel: str, ylabel: str, log: bool = False, size: tuple[float, float] = (6.4, 3.4), alt: str = ""
 ) -> NotebookImage:
@@ -133,7 +167,7 @@ def plot_spread(
     for k, (label, values) in enumerate(groups.items()):
         values = torch.as_tensor(values)
         x, colour = range(values.shape[1]), COLOURS[k % len(COLOURS)]
-        axes.plot(x, values.median(dim=0).values, color=colour, label=label, linewidth=1.8)
+        axes.plot(x, values.median(dim=0).values, LINES[k % len(LINES)], color=colour, label=label, linewidth=1.8)
         axes.fill_between(x, values.amin(dim=0), values.amax(dim=0), color=colour, alpha=0.2, linewidth=0)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if log:
@@ -143,6 +177,7 @@ def plot_spread(
     return NotebookImage(rasterize(figure), "PNG", alt)
 
 
+@in_course_style
 def bars(
     values: dict[str, float], ylabel: str, size: tuple[float, float] = (6.4, 3.0), alt: str = "", xlabel: str = ""
 ) -> NotebookImage:
@@ -189,7 +224,7 @@ def set_log_scale(axes: "Axes") -> None:
 
 
 def new_axes(size: tuple[float, float]) -> tuple["Figure", "Axes"]:
-    """Create a figure of that size in inches, and its axes, in the course's style."""
+    """Create a figure of that size in inches, and its axes; call it within `in_course_style`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")

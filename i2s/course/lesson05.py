@@ -1,7 +1,7 @@
-"""Lesson 5, editing: the people of the London Set as codes, their photos on demand, and the checks of the exercises."""
+"""Lesson 5, editing: the people of the London Set as codes, measures of an edit, and the checks of the exercises."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,23 +9,24 @@ import torch
 from torch import Tensor
 
 from i2s.course.checks import (
-    close,
+    compare,
+    exercise,
     expect,
     expect_choice,
-    expect_no_mistake,
-    expect_sentences,
-    expect_tensor,
-    mentions,
+    expect_number,
+    expect_text,
     passed,
+    random_tensors,
 )
 from i2s.errors import DownloadError, SettingsError, WeightFileError
 from i2s.files import data_dir, read_safetensors, write_safetensors
 from i2s.generators.base import Generator
+from i2s.losses.base import FeatureNet
 from i2s.weights.fetch import Licence, fetch
 
 # --- helpers: people as codes in W+, so that the lesson needs no network --------------------------------------------
 
-PEOPLE_FILE = "london-64.safetensors"  # made by `python -m training people`
+PEOPLE_FILE = "london-128.safetensors"  # made by `python -m training people`
 PEOPLE_FORMAT = "i2s-people"
 ATTRIBUTION = (
     "Codes computed from photos of the Face Research Lab London Set, (c) Lisa DeBruine and Benedict Jones 2017, "
@@ -41,6 +42,7 @@ class People:
     neutral: Tensor  # [P, num_ws, w_dim]
     smiling: Tensor  # [P, num_ws, w_dim]
     attribution: str
+    settings: str = ""  # how the codes were found
 
 
 def generator_fingerprint(generator: Generator) -> str:
@@ -57,6 +59,7 @@ def save_people(people: People, generator: Generator, path: str | Path) -> Path:
     metadata = {
         "names": "\n".join(people.names),
         "attribution": people.attribution,
+        "settings": people.settings,
         "generator": generator.name,
         "w_mean": generator_fingerprint(generator),
     }
@@ -85,11 +88,80 @@ def load_people(generator: Generator, path: str | Path | None = None) -> People:
         )
     try:
         neutral, smiling = tensors["neutral"].float(), tensors["smiling"].float()
-        return People(metadata["names"].split("\n"), neutral, smiling, metadata["attribution"])
+        names = metadata["names"].split("\n")
+        return People(names, neutral, smiling, metadata["attribution"], metadata.get("settings", ""))
     except KeyError as missing:
         raise WeightFileError(
             f"{path} is broken and cannot be read as {kind} ({missing} is missing): {advice}."
         ) from None
+
+
+# --- helpers: images of codes, and what an edit has done to them ----------------------------------------------------
+
+BATCH = 8  # images drawn or compared at once
+MOUTH = (0.55, 0.85), (0.28, 0.72)  # rows and columns of an aligned face, as shares of the side: mouth and cheeks
+BACKGROUND = (0.0, 0.3), (0.0, 0.1)  # beside the forehead, at the left
+
+
+@torch.no_grad()
+def draw(generator: Generator, codes: Tensor | Sequence[Tensor]) -> Tensor:
+    """Draw the images of codes, without gradients.
+
+    Args:
+        generator: The generator.
+        codes: [N, num_ws, w_dim], or a list of [num_ws, w_dim].
+
+    Returns:
+        [N, 3, R, R] on the CPU, in [-1, 1].
+    """
+    codes = codes if isinstance(codes, Tensor) else torch.stack(list(codes))
+    images = [generator.synthesis(some.to(generator.w_mean)).cpu() for some in codes.split(BATCH)]
+    return torch.cat(images).clamp(-1, 1)
+
+
+@torch.no_grad()
+def distance(net: FeatureNet, a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference of feature maps, summed over the taps, of images [N, 3, R, R] in pairs: [N]."""
+    device = next(net.parameters()).device
+    found = []
+    for x, y in zip(a.split(BATCH), b.split(BATCH)):
+        taps = zip(net.features(x.to(device)), net.features(y.to(device)))
+        found.append(sum((p - q).square().mean(dim=(1, 2, 3)) for p, q in taps).cpu())
+    return torch.cat(found)
+
+
+def remaining(net: FeatureNet, edited: Tensor, neutral: Tensor, own: Tensor) -> Tensor:
+    """Distance of edited faces to their people's own smiles, as a share of that of the neutral faces.
+
+    Args:
+        net: Perceptual network.
+        edited: Images [N, 3, R, R].
+        neutral: The same people, neutral.
+        own: The same people, smiling.
+
+    Returns:
+        [N]; 0 is the own smile, 1 no nearer to it than the neutral face, more is farther away.
+    """
+    return distance(net, edited, own) / distance(net, neutral, own)
+
+
+def cut(images: Tensor, region: tuple = MOUTH) -> Tensor:
+    """Cut a region out of aligned faces [N, 3, R, R]: mouth and cheeks, unless another one is given."""
+    side = images.shape[-1]
+    (top, bottom), (left, right) = region
+    return images[..., round(top * side) : round(bottom * side), round(left * side) : round(right * side)]
+
+
+def changes(before: Tensor, after: Tensor) -> dict[str, float]:
+    """Mean change of a pixel, of 255, in two regions of aligned faces [N, 3, R, R]: "mouth" and "background"."""
+    moved = (after - before).abs() * 127.5
+    corners = [cut(part, BACKGROUND).mean() for part in (moved, moved.flip(3))]  # at the left, at the right
+    return {"mouth": cut(moved).mean().item(), "background": torch.stack(corners).mean().item()}
+
+
+def nearest(net: FeatureNet, images: Tensor, gallery: Tensor) -> Tensor:
+    """Index of the image of the gallery [M, 3, R, R] that each of the images [N, 3, R, R] is most like, [N]."""
+    return torch.stack([distance(net, image.expand_as(gallery), gallery).argmin() for image in images[:, None]])
 
 
 # --- helpers: the photos behind them --------------------------------------------------------------------------------
@@ -135,119 +207,370 @@ def fetch_photo(person: str, expression: str, source: str = PHOTO_SOURCE, **opti
     sha256 = PHOTO_SHA256[person, expression]
     try:
         return fetch(f"{source}/{place}", f"people/{place}", sha256, licence=PHOTO_LICENCE, **options)
-    except DownloadError:
-        print(f"The photo could not be fetched from {source}; the lesson goes on with the codes.")
+    except DownloadError as error:
+        print(f"No photo: {error} The lesson goes on with the codes.".replace(str(Path.home()), "~"))
         return None
 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-
-def random_codes(count: int, seed: int = 0) -> list[Tensor]:
-    """Draw codes [4, 6] from a normal distribution."""
-    rng = torch.Generator().manual_seed(seed)
-    return list(torch.randn(count, 4, 6, generator=rng))
+CODE = (6, 5)  # num_ws, w_dim of the random codes
 
 
-def check_morph(morph: Callable[..., Tensor]) -> None:
+def line(w1: Tensor, w2: Tensor, lams: Sequence[float]) -> Tensor:
+    """Return lam w1 + (1 - lam) w2 for each lambda, [len(lams), num_ws, w_dim]."""
+    return torch.stack([lam * w1 + (1 - lam) * w2 for lam in lams])
+
+
+def bent(shape: Callable[[float], float]) -> Callable:
+    """Return `line` with another function of lambda as the weight of w1."""
+    return lambda w1, w2, lams: line(w1, w2, [shape(lam) for lam in lams])
+
+
+@exercise(needed=True)
+def check_morph(morph: Callable[[Tensor, Tensor, list[float]], Tensor]) -> None:
     """Exercise 5.1: points on the line between two codes."""
-    w1, w2 = random_codes(2)
-    found = expect_tensor(
-        morph(w1, w2, [1.0, 0.25, 0.0]),
-        "morph(w1, w2, [1, 0.25, 0])",
-        (3, 4, 6),
+    all_lams = ([1.0, 0.25, 0.0], [-1.0, 2.0, 0.5, 0.125], [0.75])
+    compare(
+        morph,
+        line,
+        inputs=[(*random_tensors(CODE, CODE, seed=k), lams) for k, lams in enumerate(all_lams)],
+        mistakes=[
+            (bent(lambda lam: 1 - lam), "the ends are swapped: lambda 1 is w1, lambda 0 is w2."),
+            (
+                bent(lambda lam: min(max(lam, 0.0), 1.0)),
+                "lambda is held between 0 and 1: -1 and 2 are points of the line, too, beyond its ends.",
+            ),
+            (
+                lambda w1, w2, lams: torch.stack([lam * w1 + lam * w2 for lam in lams]),
+                "both codes get the weight lambda: the second weight is 1 - lambda.",
+            ),
+            (
+                lambda w1, w2, lams: torch.stack([lam * w1 for lam in lams]),
+                "w2 is missing: add (1 - lambda) times w2.",
+            ),
+            (
+                lambda w1, w2, lams: torch.stack([lam * w1 + w2 for lam in lams]),
+                "w2 is added in full: its weight is 1 - lambda.",
+            ),
+            (
+                lambda w1, w2, lams: torch.stack([w1 + lam * (w1 - w2) for lam in lams]),
+                "this starts at w1 and goes away from w2: at lambda 1 it has to be w1 itself.",
+            ),
+            (bent(lambda lam: lam**2), "the way between the ends is not even: lambda enters as it is, not squared."),
+            (bent(lambda lam: 0.5), "lambda is not used: each frame is half of both."),
+            (
+                lambda w1, w2, lams: line(w1, w2, lams).flatten(0, 1),
+                "the frames are joined along the rows: torch.stack makes a batch, torch.cat one long code.",
+            ),
+            (lambda w1, w2, lams: line(w1, w2, lams)[0], "one frame came back: give one for each lambda of the list."),
+            (lambda w1, w2, lams: line(w1, w2, lams).flip(0), "the frames come in reverse order."),
+        ],
+        otherwise="this is not lambda w1 + (1 - lambda) w2, one code for each lambda.",
+        name="morph(w1, w2, lams)",
         hint="One code for each lambda: torch.stack them.",
     )
-    expect(
-        not (close(found[0], w2) and close(found[2], w1)),
-        "the ends are swapped: lambda 1 is w1, lambda 0 is w2.",
-    )
-    expect(close(found[0], w1), "lambda 1 should give w1.")
-    expect(close(found[2], w2), "lambda 0 should give w2: is the second weight 1 - lambda?")
-    expect(close(found[1], 0.25 * w1 + 0.75 * w2), "lambda 0.25 should be a quarter of w1 and three quarters of w2.")
-    same = morph(w1, w1, [0.3])[0]
-    expect(close(same, w1), "a morph from a code to itself should not move: the two weights add up to 1.")
-    passed("lambda 1 is the first face, lambda 0 the second, and between them a straight line.")
+    passed("lambda 1 is the first face, lambda 0 the second, and the line goes on beyond both.")
 
 
-def check_give_smile(give_smile: Callable[..., Tensor]) -> None:
+@exercise(needed=True)
+def check_transfer(transfer: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> None:
     """Exercise 5.2: expression transfer."""
-    w1, neutral, smiling = random_codes(3, seed=1)
-    found = expect_tensor(give_smile(w1, neutral, smiling, 0.5), "give_smile(w1, neutral2, smiling2, 0.5)", (4, 6))
-    smile = smiling - neutral
-    mistakes = {
-        "this takes the smile away: add smiling minus neutral, not neutral minus smiling.": w1 - 0.5 * smile,
-        "the whole smiling person was added: take their neutral code off first; the smile is left.": w1 + 0.5 * smiling,
-        "the first code was scaled too: lambda belongs to the smile alone.": 0.5 * (w1 + smile),
-        "lambda is not used: multiply the difference by it.": w1 + smile,
-    }
-    expect_no_mistake(found, mistakes)
-    expect(close(give_smile(w1, neutral, smiling, 0.0), w1), "lambda 0 should leave the first code alone.")
-    expect(close(found, w1 + 0.5 * smile), "this is not w1 + lambda (w3 - w2).")
-    to_its_owner = give_smile(neutral, neutral, smiling, 1.0)
-    expect(close(to_its_owner, smiling), "given to its own owner, the smile should give the smiling code.")
-    passed("lambda 0 changes nothing, and a person's own smile makes their own smiling code.")
+    compare(
+        transfer,
+        lambda w1, w2, w3, lam: w1 + lam * (w3 - w2),
+        inputs=[(*random_tensors(CODE, CODE, CODE, seed=k), lam) for k, lam in enumerate((0.5, 1.5, -0.75, 0.0))],
+        mistakes=[
+            (
+                lambda w1, w2, w3, lam: w1 + lam * (w2 - w3),
+                "this takes the smile away: add smiling minus neutral, not neutral minus smiling.",
+            ),
+            (
+                lambda w1, w2, w3, lam: w1 + lam * w3,
+                "the whole smiling person was added: subtract their neutral code first, and the smile is left.",
+            ),
+            (
+                lambda w1, w2, w3, lam: w1 + lam * (w3 - w1),
+                "this is a morph from the target to the smiling source: it brings their face, not their smile. "
+                "Subtract the source's neutral code w2, not w1.",
+            ),
+            (
+                lambda w1, w2, w3, lam: w2 + lam * (w3 - w2),
+                "this is the source's own smile: start from the target's code w1.",
+            ),
+            (
+                lambda w1, w2, w3, lam: lam * (w1 + w3 - w2),
+                "the target's code was scaled, too: lambda belongs to the smile alone.",
+            ),
+            (lambda w1, w2, w3, lam: w1 + (w3 - w2), "lambda is not used: multiply the difference by it."),
+            (
+                lambda w1, w2, w3, lam: w1 + lam * w3 - w2,
+                "lambda multiplies w3 alone: put the difference w3 - w2 in brackets.",
+            ),
+            (lambda w1, w2, w3, lam: lam * (w3 - w2), "the target is missing: add the smile to w1."),
+            (
+                lambda w1, w2, w3, lam: w1 + min(max(lam, 0), 1) * (w3 - w2),
+                "lambda is held between 0 and 1: 1.5 exaggerates, a negative one takes a smile away.",
+            ),
+            (lambda w1, w2, w3, lam: w1 + abs(lam) * (w3 - w2), "a negative lambda has to take the smile away."),
+            (
+                lambda w1, w2, w3, lam: (1 - lam) * w1 + lam * (w3 - w2),
+                "the target fades as lambda grows: it keeps the weight 1.",
+            ),
+        ],
+        otherwise="this is not w1 + lambda (w3 - w2).",
+        name="transfer(w1, w2, w3, lam)",
+    )
+    passed("lambda 0 changes nothing, and a person's own difference gives that person's own smiling code.")
 
 
+def smile_of_others(neutral: Tensor, smiling: Tensor, left_out: int) -> Tensor:
+    """Return the mean of smiling minus neutral over all people but one, [num_ws, w_dim]."""
+    others = [k for k in range(len(neutral)) if k != left_out]
+    return (smiling[others] - neutral[others]).mean(dim=0)
+
+
+@exercise(needed=True)
 def check_mean_smile(mean_smile: Callable[[Tensor, Tensor, int], Tensor]) -> None:
     """Exercise 5.3: the mean smile of the others."""
-    neutral, smiling = torch.stack(random_codes(4, seed=2)), torch.stack(random_codes(4, seed=3))
-    found = expect_tensor(
-        mean_smile(neutral, smiling, 2),
-        "mean_smile(neutral, smiling, 2)",
-        (4, 6),
+    sizes = ((4, 2), (5, 0), (6, 5), (5, 3))  # people, and the one that is left out
+    compare(
+        mean_smile,
+        smile_of_others,
+        inputs=[(*random_tensors((n, *CODE), (n, *CODE), seed=k), out) for k, (n, out) in enumerate(sizes)],
+        mistakes=[
+            (
+                lambda n, s, k: smile_of_others(0 * n, s, k),
+                "this is the mean of the smiling codes: subtract each person's neutral code first.",
+            ),
+            (
+                lambda n, s, k: (s - n).mean(0),
+                "the person at `left_out` is in the mean as well: leave them out, or they get their own smile back.",
+            ),
+            (
+                lambda n, s, k: smile_of_others(n, s, k) * (len(n) - 1),
+                "this is the sum of the smiles: divide by their number.",
+            ),
+            (
+                lambda n, s, k: smile_of_others(n, s, k) * (len(n) - 1) / len(n),
+                "divide by the number of the others, which is one fewer than all.",
+            ),
+            (lambda n, s, k: (s - n)[k], "this is the smile of the one that should be left out."),
+            (lambda n, s, k: -smile_of_others(n, s, k), "smiling minus neutral, not the other way round."),
+            (
+                lambda n, s, k: (s - n)[:k].mean(0),
+                "these are the people before `left_out` only: those after it count, too.",
+            ),
+            (
+                lambda n, s, k: (s - n)[k + 1 :].mean(0),
+                "these are the people after `left_out` only: those before it count, too.",
+            ),
+            (
+                lambda n, s, k: (s - n)[k:].mean(0),
+                "these are the people from `left_out` on: it should be left out, and those before it count, too.",
+            ),
+            (
+                lambda n, s, k: smile_of_others(n, s, k - 1 if k else len(n) - 1),
+                "another person is left out: the first one has index 0.",
+            ),
+            (
+                lambda n, s, k: smile_of_others(n, s, len(n) - 1),
+                "the last person is left out, whoever is asked for: use `left_out`.",
+            ),
+            (
+                lambda n, s, k: (s - n)[[j for j in range(len(n)) if j != k]],
+                "these are the smiles of the others one by one: take their mean over the people, dim=0.",
+            ),
+            (
+                lambda n, s, k: (s - n)[[j for j in range(len(n)) if j != k]].mean(),
+                "this is one number: take the mean over the people alone, dim=0.",
+            ),
+            (
+                lambda n, s, k: (s - n)[[j for j in range(len(n)) if j != k]].median(0).values,
+                "this is the median: the mean is asked for.",
+            ),
+        ],
+        otherwise="this is not the mean of smiling minus neutral over the others.",
+        name="mean_smile(neutral, smiling, left_out)",
         hint="The mean runs over the people, dim=0.",
     )
-    smiles = smiling - neutral
-    others = smiles[[0, 1, 3]]
-    wanted = others.mean(0)
-    mistakes = {
-        "this is the mean of the smiling codes: take each person's neutral code off first.": smiling[[0, 1, 3]].mean(0),
-        "the person at `left_out` is in the mean as well: leave them out, or the test is no test.": smiles.mean(0),
-        "this is the sum of the smiles: divide by their number.": others.sum(0),
-        "divide by the number of the others, one fewer than all.": others.sum(0) / 4,
-        "this is the smile of the one that should be left out.": smiles[2],
-        "smiling minus neutral, not the other way.": -wanted,
-    }
-    expect_no_mistake(found, mistakes)
-    expect(close(found, wanted), "this is not the mean of smiling minus neutral over the others.")
-    passed("what the others' smiles share; what is peculiar to one of them fades.")
+    passed("what the smiles of the others share; what is peculiar to one of them fades.")
 
 
-def check_crossover_prediction(prediction: str | None) -> None:
-    """Exercise 5.4: what comes from the style."""
-    british = prediction.lower().replace("color", "colour") if isinstance(prediction, str) else prediction
-    expect_choice(
-        british,
-        right="colours",
-        wrong={
-            "pose": "pose is decided by the coarse rows, the first ones, and they come from the content.",
-            "identity": "shape and features sit mostly in the first half, which comes from the content.",
-        },
+@exercise
+def check_guess(guess: float | None) -> None:
+    """Exercise 5.4: how much of the way the middle rows bring, a guess, compared once it is measured."""
+    guess = expect_number(guess, "guess")
+    expect(0 <= guess, f"`guess` is {guess:g}: a distance is never negative.")
+    expect(guess <= 500, f"`guess` is {guess:g} %: five times as far from the own smile as before?")
+    if 0 < guess < 1.5:
+        print(f"Taken as {guess:g} percent: 100 is the distance of the neutral face.")
+    print(f"Noted: {guess:g} % of the distance remain. The measurement follows below.")
+
+
+def with_rows(w1: Tensor, smile: Tensor, lam: float, rows: Sequence[int]) -> Tensor:
+    """Return w1 with lam times the smile added in some rows, [num_ws, w_dim]."""
+    mask = torch.zeros(len(w1), 1)
+    mask[list(rows)] = 1
+    return w1 + lam * mask * smile
+
+
+@exercise(needed=True)
+def check_smile_in_rows(smile_in_rows: Callable[[Tensor, Tensor, float, Sequence[int]], Tensor]) -> None:
+    """Exercise 5.5: a smile added in some rows only."""
+    every = range(CODE[0])
+
+    def only(w1: Tensor, smile: Tensor, lam: float, rows: Sequence[int]) -> Tensor:
+        return with_rows(torch.zeros_like(w1), w1 + lam * smile, 1.0, rows)
+
+    compare(
+        smile_in_rows,
+        with_rows,
+        inputs=[
+            (*random_tensors(CODE, CODE, seed=k), lam, rows)
+            for k, (lam, rows) in enumerate([(0.5, range(2)), (-1.0, [5, 2]), (1.5, range(1, 4)), (2.0, [])])
+        ],
+        mistakes=[
+            (lambda w, d, lam, rows: with_rows(w, d, lam, every), "all rows were changed: only those in `rows`."),
+            (
+                lambda w, d, lam, rows: with_rows(w, d, lam, [k for k in every if k not in rows]),
+                "it is the other rows that were changed.",
+            ),
+            (lambda w, d, lam, rows: with_rows(w, d, 1.0, rows), "lambda is not used: multiply the smile by it."),
+            (lambda w, d, lam, rows: with_rows(w, -d, lam, rows), "the smile was subtracted: add it."),
+            (
+                lambda w, d, lam, rows: with_rows(w, d - w, 1.0, rows),
+                "the rows were replaced by the smile: add it to what is there.",
+            ),
+            (
+                lambda w, d, lam, rows: with_rows(w, d - w / lam, lam, rows),
+                "the rows were replaced by the smile: add it to what is there.",
+            ),
+            (only, "the rows that get no smile are 0: they keep the code of w1."),
+            (
+                lambda w, d, lam, rows: w[list(rows)] + lam * d[list(rows)],
+                "only the changed rows came back: return the whole code.",
+            ),
+            (
+                lambda w, d, lam, rows: with_rows(w, d, lam, range(min(rows, default=0), max(rows, default=-1) + 1)),
+                "rows between the first and the last of `rows` were changed, too: [5, 2] means these two alone.",
+            ),
+            (
+                lambda w, d, lam, rows: with_rows(w.T, d.T, lam, [k for k in rows if k < CODE[1]]).T,
+                "columns were changed, not rows: the rows are the first dimension.",
+            ),
+            (lambda w, d, lam, rows: w, "nothing was changed."),
+        ],
+        otherwise="this is not w1 with lambda times the smile added in `rows`.",
+        name="smile_in_rows(w1, smile, lam, rows)",
+        hint="A whole code comes back, [num_ws, w_dim].",
     )
-    passed("the fine rows are the last ones: colours and small detail.")
+    passed("the chosen rows get the smile; all others stay the target's own, number by number.")
 
 
-def check_dark_hair(cause: str | None) -> None:
-    """Exercise 5.5: why a smile changes the hair."""
+def crossed(content: Tensor, style: Tensor, split: int) -> Tensor:
+    """Return the first `split` rows of content and the others of style, [num_ws, w_dim]."""
+    return torch.cat([content[:split], style[split:]])
+
+
+@exercise(needed=True)
+def check_crossover(crossover: Callable[[Tensor, Tensor, int], Tensor]) -> None:
+    """Exercise 5.6: the first rows of one code, the last rows of another."""
+    rows = CODE[0]
+    compare(
+        crossover,
+        crossed,
+        inputs=[(*random_tensors(CODE, CODE, seed=k), split) for k, split in enumerate((2, 5, 0, rows))],
+        mistakes=[
+            (
+                lambda c, s, k: crossed(s, c, k),
+                "content and style are swapped: the first rows are the content's.",
+            ),
+            (
+                lambda c, s, k: crossed(c, s, min(k + 1, rows)),
+                "one row too many comes from the content: [:split] are `split` rows.",
+            ),
+            (lambda c, s, k: crossed(c, s, max(k - 1, 0)), "one row too few comes from the content."),
+            (
+                lambda c, s, k: crossed(c, s, rows // 2),
+                "half of the rows come from each, whatever `split` is: use it.",
+            ),
+            (
+                lambda c, s, k: crossed(c, s, rows - k),
+                "`split` was counted from the end: it is the number of the content's rows.",
+            ),
+            (
+                lambda c, s, k: torch.cat([s[k:], c[:k]]),
+                "the rows of the style stand in front: the content's come first.",
+            ),
+            (
+                lambda c, s, k: torch.cat([c[:k], s[: rows - k]]),
+                "the style gives its first rows: it should give its last ones, from `split` on.",
+            ),
+            (
+                lambda c, s, k: torch.cat([c[:k], s]),
+                "the style gives all of its rows: the code got longer.",
+            ),
+            (
+                lambda c, s, k: torch.cat([c[:, :k], s[:, k:]], dim=1),
+                "columns were cut, not rows: the rows are the first dimension.",
+            ),
+            (
+                lambda c, s, k: (k * c + (rows - k) * s) / rows,
+                "this is a morph: a crossover swaps whole rows and blends nothing.",
+            ),
+            (lambda c, s, k: c, "this is the content alone."),
+            (lambda c, s, k: s, "this is the style alone."),
+        ],
+        otherwise="this is not the first `split` rows of the content and the others of the style.",
+        name="crossover(content, style, split)",
+        hint="The result has as many rows as each of them: `split` of the content, the rest of the style.",
+    )
+    passed("split 0 is the style, the number of rows the content; between them whole rows, unchanged.")
+
+
+@exercise
+def check_same_photo(cause: str | None) -> None:
+    """Exercise 5.7: why the difference of two codes of one photo changes another face."""
     expect_choice(
         cause,
-        right="A",
+        right="B",
         wrong={
-            "B": "no row is a smile, true, but that would hold for every smile; here the hair changed as well.",
-            "C": "lambda scales what is added; it adds nothing new.",
+            "A": "both searches had the same steps and stopped at much the same image; more steps lead their codes "
+            "farther apart, not together.",
+            "C": "lambda was 1, and at 0.5 it changes the face as well, only less.",
+            "D": "noise inputs have no part in it: both images are drawn with the same ones.",
         },
     )
-    passed("a difference holds all that differs, meant or not: light, pose, and what the search happened to find.")
+    passed("a difference holds all that differs between two codes, also what the source's image does not show.")
 
 
+# "I would print it without asking", but not "I would never ..." or "only ... "
+DO = r"(do|make|print|publish|send|use|edit|change|deliver|help|accept|say yes)\b"
+SAYING = r"(a|any|asking|consent|permission|telling|label\w*)"
+UNASKED = (
+    "without asking and without a label: would readers believe the next photo? Say what has to be asked or said first."
+)
+SURELY = r"(?:(?!\b(never|not|only|unless|nor|if)\b)[^.;])*"
+
+
+@exercise
 def check_request(answer: str | None) -> None:
-    """Exercise 5.6: a request to edit a portrait; looks for words of consent or labelling, and of a reason."""
-    expect_sentences(answer, 15)
+    """Exercise 5.8: a request to edit a portrait; looks for a reason and for a condition."""
     reason = ("dece(iv|pt)", "believ", "misle", "trust", "truth", "untrue", "lies?\\b", "lying", "fake", "manipul")
     reason += ("honest", "dishonest", "fool", "trick", "distort", "evidence", "authentic", "reality", "propagand")
     condition = ("consent", "ask(ed|ing)?\\b", "agree", "label", "say so", "permi", "caption", "marked", "declar")
     condition += ("disclos", "approv", "allow", "transparen", "told", "note\\b")
-    expect(mentions(answer, *reason), "say what readers would believe, and whether that is true.")
-    expect(mentions(answer, *condition), "say who has to be asked, or what has to stand beside the image.")
-    passed("a reason and a condition are there; compare with the solution.")
+    expect_text(
+        answer,
+        points={
+            "say what readers would believe that they see, and whether it is true.": reason,
+            "say who has to be asked, or what has to stand beside the image.": condition,
+        },
+        model="I would refuse: readers take a portrait in the news for a photo, and an edited expression would deceive "
+        "them. Only with the consent of the person, and labelled as edited beside the image, could it be shown.",
+        confusions={
+            rf"\b(i|we)( would| will| can| could|'d|'ll)?( \w+ly| just)* {DO}{SURELY}\bwithout {SAYING}\b": UNASKED,
+            r"\bno need to (ask|label|say|tell)|\b(nobody|no one) (has|needs) to (know|be asked|be told)": UNASKED,
+        },
+    )

@@ -11,7 +11,7 @@ STYLE = (1.7, 0.4, 0.9)  # one scale for each input map
 def draw() -> Drawing:
     d = Drawing(
         920, 560, "AdaIN and demodulation",
-        "Left, StyleGAN: after the convolution each feature map is normalised to mean 0 and spread 1, then "
+        "Left, StyleGAN: after the convolution each feature map is normalised to mean 0 and standard deviation 1, then "
         "multiplied and shifted by the style. Right, StyleGAN2: the style scales the weights of each input map, the "
         "weights of each output map are divided by their length, and only then comes the convolution.",
     )  # fmt: skip
@@ -35,7 +35,7 @@ def adain(d: Drawing) -> None:
     histograms(d, 348, 226, [(38, 22, BLUE, "none"), (-24, 34, ORANGE, "6 4")])
     histograms(d, 348, 334, [(0, 16, BLUE, "none"), (0, 16, ORANGE, "6 4")])
     histograms(d, 348, 442, [(22, 11, BLUE, "none"), (-34, 25, ORANGE, "6 4")])
-    d.text(348, 354, "mean 0, spread 1: always", 14)
+    d.text(348, 354, "mean 0, variance 1: always", 14)
     d.text(348, 462, "what the style says", 14)
     d.text(348, 246, "whatever came in", 14)
 
@@ -58,7 +58,7 @@ def demodulation(d: Drawing) -> None:
     grid(d, 764, 80, WEIGHTS, "*w*: row *i* is an input map,", "column *j* an output map")
     grid(d, 764, 196, modulated, "*w′*: rows scaled by the style")
     grid(d, 764, 296, unit, "*w″*: each column of length 1")
-    words = ["Inputs of spread 1 would give", "outputs of spread 1: expected,", "no picture is looked at."]
+    words = ["Unit variance in, unit", "variance out: expected,", "but never measured."]
     d.lines(806, 410, words, 14)
 
 
@@ -86,12 +86,12 @@ def w_to_style(d: Drawing, x: float, y: float, tip, words: str) -> None:
 
 
 def histograms(d: Drawing, x: float, y: float, curves) -> None:
-    """Bell curves (offset, spread, colour, dash) over a common axis with 0 in the middle."""
+    """Bell curves (offset, deviation, colour, dash) over a common axis with 0 in the middle."""
     d.line((x - 100, y), (x + 100, y), colour=GREY, thick=1.2, arrow=False)
     d.line((x, y + 4), (x, y - 56), colour=PALE, thick=1.2, arrow=False)
-    for offset, spread, colour, dash in curves:
-        height = 44 * min(1.0, 16 / spread) ** 0.6
-        points = [(x + u, y - height * math.exp(-(((u - offset) / spread) ** 2) / 2)) for u in range(-96, 97, 4)]
+    for offset, deviation, colour, dash in curves:
+        height = 44 * min(1.0, 16 / deviation) ** 0.6
+        points = [(x + u, y - height * math.exp(-(((u - offset) / deviation) ** 2) / 2)) for u in range(-96, 97, 4)]
         d.path("M " + " L ".join(f"{a:.2f} {b:.2f}" for a, b in points), "none", colour, 2.2, dash)
 
 

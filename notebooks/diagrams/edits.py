@@ -12,7 +12,7 @@ def draw() -> Drawing:
         920, 590, "Three edits of a code",
         "Morphing blends two codes: half of one and half of the other gives a face between. Expression transfer adds "
         "the difference of two codes of one person, smiling minus neutral, to the code of another. Crossover takes "
-        "the first rows from one code and the last rows from another: shape of the first, colours of the second.",
+        "the first rows, those of the coarse layers, from one code and the last rows, the fine ones, from another.",
     )  # fmt: skip
     for y in (198, 392):
         d.line((24, y), (896, y), colour=PALE, thick=1.5, arrow=False)
@@ -29,7 +29,7 @@ def head(d: Drawing, y: float, name: str, formula: str, words: list[str]) -> Non
 
 
 def morphing(d: Drawing, y: float) -> None:
-    head(d, y, "Morphing", "*w* = *λ w*_{1} + (1 − *λ*) *w*_{2}", ["a place on the line", "between two codes"])
+    head(d, y, "Morphing", "*w* = *λ w*_{1} + (1 − *λ*) *w*_{2}", ["a point on the line", "between two codes"])
     for k, lam in enumerate(("1", "¾", "½", "¼", "0")):
         x, share = 306 + 122 * k, k / 4
         mixed = {part: blend(FIRST[part], SECOND[part], share) for part in ("colour", "hair")}
@@ -40,7 +40,7 @@ def morphing(d: Drawing, y: float) -> None:
 
 
 def expression(d: Drawing, y: float) -> None:
-    words = ["what a smile changes in", "one face, added to another"]
+    words = ["what a smile changes in the", "source, added to the target"]
     head(d, y, "Expression transfer", "*w* = *w*_{1} + *λ* (*w*_{3} − *w*_{2})", words)
     faces = ((306, FIRST, -0.1, "*w*_{1}"), (478, SECOND, 0.95, "*w*_{3}"),
              (622, SECOND, -0.1, "*w*_{2}"), (794, FIRST, 0.95, "*w*"))  # fmt: skip
@@ -52,12 +52,13 @@ def expression(d: Drawing, y: float) -> None:
     for x, words in ((352, "neutral"), (524, "smile"), (668, "neutral"), (840, "smile")):
         d.text(x, y + 156, words, 14)
     d.line((478, y + 170), (714, y + 170), colour=GREY, thick=1.2, arrow=False)
-    d.text(596, y + 188, "the same person", 14, colour=GREY)
+    d.text(596, y + 188, "source: one person, twice", 14, colour=GREY)
+    d.text(352, y + 188, "target", 14, colour=GREY)
 
 
 def crossing(d: Drawing, y: float) -> None:
     head(d, y, "Style transfer: crossover", "first rows of *w*_{1}, last of *w*_{2}",
-         ["first rows: pose and shape", "last rows: colours and light"])  # fmt: skip
+         ["first rows: coarse layers", "last rows: fine layers"])  # fmt: skip
     d.face(330, y + 34, SIZE * 0.8, smile=0.5, **FIRST)
     d.face(330, y + 116, SIZE * 0.8, smile=0.5, **SECOND)
     d.text(322, y + 76, "*w*_{1}", 16, "end")
@@ -72,7 +73,7 @@ def crossing(d: Drawing, y: float) -> None:
     d.line((696, y + 111), (764, y + 111))
     d.text(730, y + 100, "G", 16, bold=True)
     d.face(772, y + 61, 100, smile=0.5, colour=SECOND["colour"], hair=SECOND["hair"], long=FIRST["long"])
-    d.text(822, y + 178, "shape of 1, colours of 2", 14)
+    d.text(822, y + 178, "its image", 14)
 
 
 def blend(a: str, b: str, share: float) -> str:

@@ -13,6 +13,7 @@ LAYERS = (
 HEIGHT = {256: 150, 128: 110, 64: 78, 32: 52}
 MIDDLE = 150  # of the row of layers
 COLOURS = (BLUE, SKY, GREEN, AMBER)
+PAPER_SIZE = 256  # px of VGG's input in ports of the paper's code
 
 
 def draw() -> Drawing:
@@ -25,8 +26,10 @@ def draw() -> Drawing:
     d.text(72, 54, "image G(*w*)", 15)
     d.face(28, 186, 88, SKY, BLUE, smile=0.95, long=0.1)
     d.text(72, 178, "photo *I*", 15)
-    words = "VGG-16, trained to name things, frozen: both go through it, at 256 px"
-    d.text(500, 40, words, 16, colour=GREEN, bold=True)
+    d.text(500, 32, "VGG-16, trained on ImageNet, frozen: both images go through it", 16, colour=GREEN, bold=True)
+    own = f"ours is distilled to the same taps, at {ours().resolution} px"
+    words = f"ports of the paper's code feed it {PAPER_SIZE} px; {own}"
+    d.text(500, 54, words, 14)
     d.line((120, 106), (150, 106), (150, MIDDLE - 6), (182, MIDDLE - 6), thick=2)
     d.line((120, 230), (150, 230), (150, MIDDLE + 6), (182, MIDDLE + 6), thick=2)
     taps = network(d)
@@ -59,16 +62,16 @@ def terms(d: Drawing, taps: list[tuple[float, str, str]]) -> None:
     own = ours().resolution
     shapes = [f"3 × {size} × {size}" for size in (PAPER.resolution, own)]
     formula = "*λ*_{mse} / *N* · ‖Δ*I*‖²"
-    box(d, places[0], "pixels", [shapes[0], f"ours: {shapes[1]}"], ["mean squared error", formula], ORANGE)
+    box(d, places[0], "pixels", f"paper: {shapes[0]}", f"ours: {shapes[1]}", ["mean squared error", formula], ORANGE)
     meanings = ["edges, colours", "edges, colours", "textures", "parts of things"]
     for k, (x, name, shape) in enumerate(taps):
         middle = places[k + 1] + 79
         turn = 262 + 9 * (len(taps) - 1 - k) if middle > x else 262
         d.line((x, 262), (x, turn), (middle, turn), (middle, 318), thick=1.6)
-        size = own * int(shape.split()[-1]) // 256
-        shapes = [f"VGG: {shape}", f"ours: {SLIM.taps[k]} × {size} × {size}"]
+        size = own * int(shape.split()[-1]) // PAPER_SIZE
+        own_shape = f"ours: {SLIM.taps[k]} × {size} × {size}"
         formula = "*λ*_{j} / *N*_{j} · ‖Δ*F*_{j}‖²".replace("j", str(k + 1))
-        box(d, places[k + 1], name, shapes, [meanings[k], formula], COLOURS[k])
+        box(d, places[k + 1], name, f"paper: {shape}", own_shape, [meanings[k], formula], COLOURS[k])
     for x in places:
         d.line((x + 79, 456), (x + 79, 486), thick=2)
     d.rect(28, 486, 872, 48, tint(ORANGE, 0.14), ORANGE)
@@ -76,9 +79,11 @@ def terms(d: Drawing, taps: list[tuple[float, str, str]]) -> None:
     d.text(464, 516, words, 16)
 
 
-def box(d: Drawing, x: float, name: str, shapes: list[str], rows: list[str], colour: str) -> None:
+def box(d: Drawing, x: float, name: str, paper: str, own: str, rows: list[str], colour: str) -> None:
+    """A term: its name, the shape of what is compared, in the paper and here, and what it is."""
     d.rect(x, 318, 158, 138, tint(colour, 0.14), colour, thick=2)
     d.text(x + 79, 342, name, 16, bold=True)
-    d.lines(x + 79, 364, shapes, 13, colour=GREY, gap=1.4)
+    d.text(x + 79, 363, own, 14)
+    d.text(x + 79, 382, paper, 13, colour=GREY)
     d.text(x + 79, 410, rows[0], 14)
     d.text(x + 79, 438, rows[1], 15)

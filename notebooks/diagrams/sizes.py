@@ -13,6 +13,6 @@ PAPER, SLIM = StyleGAN1Config(), SlimConfig()
 
 
 def ours() -> StyleGAN2Config:
-    """The shape of faces-64, from its file."""
-    with safe_open(data_dir() / "faces-64.safetensors", "pt") as file:
+    """The shape of faces-128, from its file."""
+    with safe_open(data_dir() / "faces-128.safetensors", "pt") as file:
         return StyleGAN2Config(**json.loads(file.metadata()["config"]))

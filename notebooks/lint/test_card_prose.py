@@ -34,7 +34,7 @@ def test_card_names_the_sources_and_their_licences(name):
     assert "Chris McAndrew" in words(name) and "David Beniaguev" in words(name)
 
 
-@pytest.mark.parametrize("name", ["README", "faces-64", "london-64", "perceptual-slim"])
+@pytest.mark.parametrize("name", ["README", "faces-64", "london-128", "perceptual-slim"])
 def test_card_names_the_london_set(name):
     assert "London Set" in words(name) and "DeBruine" in words(name) and "5047666" in words(name)
     assert "CC BY 4.0" in words(name)

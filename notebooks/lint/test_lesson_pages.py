@@ -9,7 +9,7 @@ import statistics
 import pytest
 from nbconvert import HTMLExporter
 
-from tests.notebooks.lessons import LESSONS, NOTEBOOKS, STUB, both, cells, learner, solved
+from tests.notebooks.lessons import LESSONS, NOTEBOOKS, both, cells, is_stub, learner, solved
 
 FORMATS = ("predict", "fill", "ablate", "diagnose", "explain")
 HEADING = re.compile(
@@ -68,12 +68,13 @@ def test_exercise_headings_have_one_form_and_count_up(lesson):
 
 @pytest.mark.parametrize("lesson", TEACHING)
 def test_exercise_is_complete(lesson):
-    """Two folded hints, one stub, and a cell after it that calls a check which exists."""
+    """Two folded hints, one stub beside predictions, and a cell after it that calls a check which exists."""
     for heading, part in exercises(lesson):
         text = "\n".join(cell.source for cell in part if cell.cell_type == "markdown")
         assert len(re.findall(r"<details>\s*<summary>Hint \d</summary>", text)) == 2, heading[0]
         code = [cell.source for cell in part if cell.cell_type == "code"]
-        stubs = [k for k, source in enumerate(code) if STUB in source]
+        after = [*code[1:], ""]
+        stubs = [k for k, source in enumerate(code) if is_stub(source) and "compare_guess(" not in after[k]]
         assert len(stubs) == 1, f"{heading[0]}: {len(stubs)} stubs"
         called = re.findall(r"checks\.(check_\w+)", "\n".join(code[stubs[0] + 1 : stubs[0] + 2]))
         assert called, f"{heading[0]}: the cell after the stub calls no check"
@@ -83,8 +84,11 @@ def test_exercise_is_complete(lesson):
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_stub_belongs_to_an_exercise(lesson):
-    stubs = [cell.id for cell in cells(learner(lesson), "code") if STUB in cell.source]
-    assert stubs == [cell.id for _, part in exercises(lesson) for cell in part if STUB in cell.source]
+    """Or to a prediction, whose measured value the next cell compares with it."""
+    own = {cell.id for _, part in exercises(lesson) for cell in part}
+    code = cells(learner(lesson), "code")
+    for cell, after in itertools.pairwise(code):
+        assert not is_stub(cell.source) or cell.id in own or "compare_guess(" in after.source, cell.id
 
 
 @pytest.mark.parametrize("lesson", TEACHING)
@@ -97,7 +101,7 @@ def test_solution_is_short(lesson):
 @pytest.mark.parametrize("lesson", TEACHING)
 def test_check_is_tested(lesson):
     """The tests of a lesson's checks speak of each of them; what they plant is theirs."""
-    tests = (NOTEBOOKS.parent / "tests" / "course" / f"test_lesson{lesson[:2]}.py").read_text()
+    tests = (NOTEBOOKS.parent / "tests" / "course" / f"test_lesson{lesson[:2]}.py").read_text(encoding="utf-8")
     called = set(re.findall(r"checks\.check_(\w+)", "\n".join(c.source for c in cells(learner(lesson), "code"))))
     assert called and {name for name in called if name.rstrip("abcd") not in tests} == set()
 
@@ -118,7 +122,8 @@ def test_lesson_has_goals_time_questions_and_a_next_step(lesson):
     assert re.match(rf"# {int(lesson[:2])}\. \S", first)
     for word in ("**Goals**", "**Before**", "**Time**", "**You will see**"):
         assert word in first, word
-    assert re.search(r"!\[[^\]]+\]\(images/\w+\.svg\)", first), "a diagram"
+    assert re.search(r"!\[[^\]]+\]\(images/\w+\.(svg|jpg|png)\)", first), "what the lesson is for, on top"
+    assert re.search(r"!\[[^\]]+\]\(images/\w+\.svg\)", text), "a diagram"
     assert len(set(re.findall(r"\(GLOSSARY\.md#([\w-]+)\)", text))) >= 3, "words lead to the glossary"
     asked = text.partition("**Ask yourself**")[2]
     questions = re.findall(r"<details>\s*<summary>.+?</summary>\s*[^<\s]", asked, re.DOTALL)
@@ -185,7 +190,7 @@ def test_links_lead_somewhere(path):
         if not target.is_file():
             broken.append(link)
         elif part and target.suffix in (".md", ".ipynb"):
-            page = prose(target) if target.suffix == ".ipynb" else target.read_text()
+            page = prose(target) if target.suffix == ".ipynb" else target.read_text(encoding="utf-8")
             if part not in anchors(page):
                 broken.append(link)
     assert not broken
@@ -205,7 +210,7 @@ def test_image_has_an_alternative_text(path):
     for tag in re.findall(r"<img\b[^>]*>", text):
         assert re.search(r"""alt=["'][^"']{10,}""", tag), tag
     for cell, alt in images_of(path):
-        assert alt is not None, f"{cell.id}: an output of the kind image/..., which viewers show without a text"
+        assert alt is not None, f"{cell.id}: an image without HTML, which viewers show without a text"
         assert len(alt) >= 10 and not re.fullmatch(r"\d+ images?", alt), f"{cell.id}: {alt!r} says nothing"
 
 
@@ -214,7 +219,8 @@ def images_of(path):
     for cell in cells(path, "code"):
         for output in cell.outputs:
             data = output.get("data", {})
-            yield from ((cell, None) for kind in data if kind.startswith("image/"))
+            alone = "text/html" not in data
+            yield from ((cell, None) for kind in data if alone and kind.startswith("image/"))
             for tag in re.findall(r"<img\b[^>]*>", data.get("text/html", "")):
                 yield cell, html.unescape((re.search(r'alt="([^"]*)"', tag) or ["", ""])[1])
 

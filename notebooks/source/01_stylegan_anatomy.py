@@ -13,79 +13,166 @@
 # %% [markdown]
 # # 1. Anatomy of StyleGAN
 #
+# ![A grid of faces: on the left one face, on top four others; in the first row it takes their pose and hair, in the second their features, in the third their colours](images/mixed_styles.jpg)
+#
 # | | |
 # |---|---|
-# | **Goals** | follow a code from $z$ to an image; say what a *style* is; write AdaIN; tell coarse, middle and fine layers apart; use truncation |
+# | **Goals** | say what a GAN is; follow a code from $z$ to an image; mix the styles of two faces; use truncation; write AdaIN and the modulated convolution |
 # | **Before** | lesson 0; convolutions in PyTorch |
-# | **Time** | about 60 minutes; the cells take about half a minute on a laptop |
-# | **You will see** | a face grow from 4 by 4 pixels; two kinds of network draw the same people; two faces exchange single layers; six people become one |
+# | **Time** | about 90 minutes; the cells take about two minutes on a laptop |
+# | **You will see** | a face grow from 4 by 4 pixels; one face with the hair, the features or the colours of others; six people become one; two kinds of network draw the same people |
 #
-# This is the machine. Of the four columns of numbers the left two are those of the StyleGAN paper, the right two are
-# ours; the lesson walks through it from $z$ to the image. Words with a link lead to the [glossary](GLOSSARY.md).
+# This is the machine that the whole course works with. The lesson goes through it from $z$ to the image. The numbers
+# on the right are those of the StyleGAN paper and of our own, smaller network. Words with a link lead to the
+# [glossary](GLOSSARY.md).
 #
-# ![Two networks: the mapping network turns z into w; the synthesis network grows an image from a learned 4 by 4 constant, with a style from w in each layer](images/networks.svg)
+# ![Two networks: the mapping network turns z into w; the synthesis network grows an image from a learned 4 by 4 constant, with two styles made of w at each size](images/networks.svg)
 
 # %% tags=["nbval-ignore-output"]
 import torch
 import i2s
 from i2s import course
+from i2s.course import lesson01
 from i2s.course import lesson01 as checks
+from i2s.course.checks import compare_guess
 
-lab = course.setup(steps=150)
+lab = course.setup(steps=900)
 generator = lab.generator
 
 # %% [markdown]
-# ## 1.1 From Z to W: the mapping network
+# ## 1.1 Two networks in a contest
 #
-# Older generators feed their random numbers $z$ straight into the first layer. **StyleGAN** (Karras et al. 2019)
-# first sends them through a [mapping network](GLOSSARY.md#mapping-network), eight fully connected layers, which makes
-# $w$ of $z$. Look at ours.
+# A **generative adversarial network**, GAN for short (Goodfellow et al. 2014), is a pair. The
+# [generator](GLOSSARY.md#generator) turns random numbers into an image. The [discriminator](GLOSSARY.md#discriminator)
+# sees images, some of them photos of a **training set**, some generated, and says how real each one looks. Both learn
+# at the same time: one to tell them apart, the other to pass. Nobody ever tells the generator which photo to draw.
+#
+# When the training ends, only the generator is kept: as an average over the last part of its training
+# ([EMA](GLOSSARY.md#ema)), which draws better than the weights of the last step.
+#
+# The contest has a weak spot. A generator that draws a few faces very well passes as well as one that draws everybody.
+# That is **[mode collapse](GLOSSARY.md#mode-collapse)**, and no single image shows it. Here are eight images in a row
+# of an early attempt at our generator. How many people do you count?
+#
+# ![Eight faces in a row, from a generator with mode collapse: the first and the sixth are the same man in front of a flag, and the fourth, seventh and eighth much the same grey-haired man](images/mode_collapse.jpg)
+#
+# The **birthday test** (Arora and Zhang 2017) makes a measurement of it: among $n$ images of $N$ equally likely faces,
+# $n (n - 1) / 2N$ pairs of the same face are expected.
+
+# %%
+for people in (30, 3616):
+    print(f"{people:4d} different faces: {8 * 7 / 2 / people:.2f} pairs among 8 images")
+
+# %% [markdown]
+# The training set had 3616 faces, so that a pair among eight would be a rare accident. That generator knew a few dozen
+# faces. Ours is a later one ([how it was trained](../training/README.md)).
+#
+# ## 1.2 From Z to W: the mapping network
+#
+# Older generators feed their random numbers $z$ into the first layer. **StyleGAN** (Karras et al. 2019) sends them
+# through a [mapping network](GLOSSARY.md#mapping-network) first, which makes $w$ of them. Look at its layers.
 
 # %%
 for number, layer in enumerate(generator.mapping.layers):
     print(number, "weight", list(layer.weight.shape))
 
 # %% [markdown]
-# The official networks have 512 numbers in $z$ and in $w$; ours is smaller. Why bother with $w$? Each number of $z$
-# is drawn from a bell curve, whatever the others are; all $z$ together form a round cloud. Faces are not like that: a
-# beard goes with some other features and not with all. The mapping can bend the cloud into a shape that fits. Is it
-# bent? One sign: the numbers of $w$ follow a lopsided curve. `skewness` measures how lopsided.
+# Both $z$ and $w$ are [latent codes](GLOSSARY.md#latent-code): lists of numbers that cannot be seen in the image, but
+# decide it. All possible $z$ form the **[latent space](GLOSSARY.md#latent-space)** Z, all $w$ the latent space W. Why
+# two of them? Each number of $z$ is drawn independently from a **[normal
+# distribution](GLOSSARY.md#normal-distribution)** (a Gaussian): Z is a round cloud without gaps. Faces are not like
+# that. Suppose that a face had two numbers only, the length of its hair and of its beard, and that nobody has both
+# long:
 
 # %%
-z = generator.sample_z(4000, seed=1)
-with torch.no_grad():
-    w = generator.mapping(z)[:, 0]  # the mapping repeats w for each layer; take the first
-
-
-def skewness(x):
-    """0 for a bell curve; above 0 where the tail is on the right."""
-    x = (x - x.mean(0)) / x.std(0)
-    return x.pow(3).mean(0)
-
-
-for name, codes in {"z": z, "w": w}.items():
-    print(f"{name}: mean size of the skewness {skewness(codes).abs().mean():.2f}")
+lesson01.plot_toy_walks()
 
 # %% [markdown]
-# The curves of $z$ are even, those of $w$ are not: the mapping network did not just copy.
+# The grey dots are the same faces in both plots. To press them into a round cloud, space must be bent. Take a walk
+# from short to long hair, with the same beard at both ends. The straight line in Z grows a beard on the way: hair and
+# beard are **entangled**. W is not drawn from a fixed distribution, so it may have the shape of the faces, and there a
+# straight line can change one thing alone. That is **[disentanglement](GLOSSARY.md#disentanglement)**, the authors'
+# reason for the mapping network.
 #
-# ### Exercise 1.1 (predict, difficulty 1 of 3, 3 minutes): the same face twice
+# Now our generator: a walk between two faces, in both spaces. ($z$ is normalised before the first layer, so that a
+# straight line in Z is an arc; `slerp` walks along it.)
+
+# %%
+z_ends = torch.cat([generator.sample_z(1, seed=seed) for seed in (15, 39)])
+places = torch.linspace(0, 1, 5)
+z_walk = torch.cat([lesson01.slerp(z_ends[:1], z_ends[1:], t) for t in places])
+w_ends = generator.mapping(z_ends, truncation_psi=0.7)  # section 1.5 says what psi is
+w_walk = torch.cat([torch.lerp(w_ends[:1], w_ends[1:], t) for t in places])
+
+# %%
+with torch.no_grad():
+    walks = [generator(z_walk, truncation_psi=0.7), generator.synthesis(w_walk)]
+labels = [f"{space}, {t:.2f}" for space in "ZW" for t in places.tolist()]
+alt = "Two rows of five faces between the same two people, along Z and along W"
+course.show(torch.cat(walks), labels, columns=5, alt=alt)
+
+# %% [markdown]
+# The ends of the two rows are the same. Is one row more of a detour? Judging by eye is hard, so measure how much the
+# mapping network bends space: how well does the best *linear* map predict $w$, its last leaky ReLU undone, from $z$?
+# $R^2$ is 1 if it does so perfectly, and 0 if it fails. The same network with random weights serves as a **control**.
+# What $R^2$ do you expect of ours?
+
+# %%
+guess_of_r2 = None
+### BEGIN SOLUTION
+guess_of_r2 = 0.3
+### END SOLUTION
+
+# %%
+z_many = generator.sample_z(6000, seed=1)
+untrained = [lesson01.UntrainedMapping(generator, seed) for seed in range(3)]
+for control in untrained:
+    print(f"random weights: R2 {lesson01.linear_share(control.mapping, z_many):.2f}")
+compare_guess(guess_of_r2, lesson01.linear_share(generator.mapping, z_many), "ours: R2")
+
+# %% [markdown]
+# You may have expected that training bends. In ours it did the opposite: but for that leaky ReLU, the mapping network
+# is nearly a linear map. So *our* W is hardly more disentangled than our Z. StyleGAN's own mapping network learned in
+# the contest; ours was fitted to codes that a third network, an encoder, had made of the training faces, and the fit
+# found a map that hardly bends.
 #
-# In the diagram, $z$ is first **normalised**: divided by its length. What happens to the image when $z$ is multiplied
-# by 10? Does it stay the `"same"`, does it get `"brighter"`, or does it turn into `"noise"`? Set `prediction` to one
-# of these three before you run on.
+# The paper's measure looks at the images. The **[perceptual path length](GLOSSARY.md#perceptual-path-length)** takes
+# tiny steps along walks, and measures how much the image changes with each (the distance is lesson 3's, squared). Less
+# is smoother. The control's codes are brought to the mean and covariance of W, so that it draws faces, too.
+
+# %% tags=["nbval-ignore-output"]
+mappings = {"ours": generator.mapping, "random weights": untrained[0]}
+for name, mapping in mappings.items():
+    lengths = {}
+    for space in "wz":
+        walked = lesson01.path_lengths(generator, lab.perceptual, space, mapping)
+        lengths[space], error = walked, walked.std() / len(walked) ** 0.5
+        print(f"{name}, in {space.upper()}: mean {walked.mean():.0f} +- {error:.0f}")
+    ratio = (lengths["z"] / lengths["w"]).median()
+    print(f"{name}, Z / W: median over the walks {ratio:.1f}")
+
+# %% [markdown]
+# The control shows that the measure sees bending: along its Z the image changes several times as fast as along its W.
+# In ours the two are alike, within the spread of 64 walks. In the paper, with a mapping network that learned in the
+# contest, the path in Z was more than twice as long as in W. So W *can* be disentangled; whether it is depends on the
+# training, and it takes a control to tell.
 #
-# (The cell of an exercise stops with `NotImplementedError` until you put your answer in place of that line. The cell
-# below it checks the answer, and says what may be wrong. If both hints have not helped, the solution is in the notebook of
-# the same name in the folder `solutions`; copy it where later cells need it.)
+# ### Exercise 1.1 (predict, difficulty 1 of 3, 3 minutes): ten times z
 #
-# <details><summary>Hint 1</summary>Which part of a vector does a division by its length keep?</details>
-# <details><summary>Hint 2</summary>Only the direction. So what does the mapping network see of the factor 10?</details>
+# In the diagram, $z$ is first **normalised**: divided by its root mean square, after which its length is
+# $\sqrt{512}$. By how much does the image change when $z$ is multiplied by 10? Set `prediction` to the mean difference
+# of a pixel, from 0 to 255 grey values; two random faces are 50 to 80 apart.
+#
+# (In an exercise, put your answer in place of the line that says so. The cell below checks it, and says what may be
+# wrong. If both hints have not helped, the solution is in the notebook of the same name in the folder `solutions`.)
+#
+# <details><summary>Hint 1</summary>Take $z = (3, 4)$. What is left of it after the division? And of $(30, 40)$?</details>
+# <details><summary>Hint 2</summary>What does the first layer of the mapping network get to know of the factor?</details>
 
 # %%
 prediction = None
 ### BEGIN SOLUTION
-prediction = "same"
+prediction = 0
 ### END SOLUTION
 
 # %%
@@ -93,87 +180,330 @@ checks.check_scaled_z(prediction)
 
 # %%
 with torch.no_grad():
-    pair = generator(torch.cat([z[:1], 10 * z[:1]]), truncation_psi=0.7)  # section 1.7 says what psi is
-course.show(pair, labels=["z", "10 z"], alt="The face of z and the face of 10 z")
+    ten_times = generator(torch.cat([z_ends[:1], 10 * z_ends[:1]]), truncation_psi=0.7)
+    two_people = generator(z_ends, truncation_psi=0.7)
+for what, (one, other) in {"z and 10 z": ten_times, "two z": two_people}.items():
+    gap = (one - other).abs().mean() * 127.5
+    print(f"{what}: mean difference {gap:.1f} of 255")
 
 # %% [markdown]
-# ## 1.2 From W to images: the synthesis network
+# ## 1.3 From W to images: the synthesis network
 #
-# The [synthesis network](GLOSSARY.md#synthesis-network) does not start from $w$ at all. It starts from a **learned
+# The [synthesis network](GLOSSARY.md#synthesis-network) does not start from $w$. It starts from a **learned
 # constant**, 4 by 4 pixels, the same for every face, and doubles the size until the image is done. $w$ comes in from
-# the side: in each layer a small linear map, the [affine](GLOSSARY.md#affine) map A, makes a
-# [style](GLOSSARY.md#style) of it, and the style says how strong each feature map is.
+# the side: in each layer an [affine](GLOSSARY.md#affine) map A makes a **style vector** of it, one number for each
+# [feature map](GLOSSARY.md#feature-map), by which the map is multiplied.
 
 # %%
 synthesis = generator.synthesis
 print("constant", list(synthesis.const.shape))
-for block in synthesis.blocks:
-    for layer in block.layers():
-        out_channels, in_channels = layer.weight.shape[:2]
-        size, style = layer.noise.shape[0], layer.affine.weight.shape[0]
-        print(f"{size:4d} px: {in_channels:4d} -> {out_channels:4d} feature maps, style of {style} numbers")
+for layer in (layer for block in synthesis.blocks for layer in block.layers()):
+    out_channels, in_channels = layer.weight.shape[:2]
+    size, numbers = layer.noise.shape[0], layer.affine.weight.shape[0]
+    print(f"{size:4d} px: {in_channels} -> {out_channels} maps, style of {numbers}")
 
 # %% [markdown]
-# From 4 to 1024 px there are nine sizes, with two styles each: the **18** styles of the paper. How many are ours?
+# Each layer takes one row of the code; the layer that makes red, green and blue of the last maps takes one more. From
+# 4 to 1024 px there are nine sizes with two rows each, the **18** of the paper. How many has ours?
 
 # %%
 import math
 
 for resolution in (1024, generator.resolution):
-    sizes = int(math.log2(resolution)) - 1  # 4, 8, 16, ... resolution
-    print(f"{resolution} px: {sizes} sizes, {2 * sizes} styles")
-generator.num_ws
+    count = int(math.log2(resolution)) - 1  # of 4, 8, 16, ... resolution
+    print(f"{resolution} px: {count} sizes, {2 * count} rows")
+print("ours has", generator.num_ws)
 
 # %% [markdown]
-# `num_ws`, the number of rows of a code that has a $w$ for each layer (lesson 2 calls it W+), agrees. But the list
-# above has one layer less! In StyleGAN2, which
-# ours is, there is only one layer at 4 px, and the last row goes to the layer that turns the last feature maps into
-# red, green and blue.
-
-# %% [markdown]
-# Now watch a face grow. StyleGAN2 draws a small RGB image at every size and adds them up, so that the sum can be
-# looked at as it stands after each size:
-
-# %%
-w_plus = generator.mapping(generator.sample_z(1, seed=12), truncation_psi=0.6)
-stages = course.stages(generator, w_plus)
-labels = [f"{stage.shape[-1]} px" for stage in stages]
-course.show([stage[0] for stage in stages], labels, alt="A face after each size, from 4 px to its own")
-
-# %% [markdown]
-# And these are [feature maps](GLOSSARY.md#feature-map), what the convolutions themselves pass on: eight of the many
-# at each size, one size a row. Look from top to bottom: at 4 px a map can only say *where* something is, at the
-# largest size it can hold edges and shades.
-
-# %%
-maps = course.feature_maps(generator, w_plus)
-rows = [course.enlarge(m[0, :8], 64) for m in maps]
-labels = [f"{m.shape[-1]} px" for m in maps for _ in range(8)]
-alt = "Eight feature maps at each size: blobs first, outlines of a face at last"
-course.show_maps(torch.cat(rows), labels, size=72, alt=alt)
-
-# %% [markdown]
-# ## 1.3 What a style does: AdaIN
+# In StyleGAN2, which ours is, a style scales the *input* of its layer, in the first StyleGAN the *output*. The first
+# layer of 8 px has the maps of 4 px as its input. So in both, rows $2k$ and $2k + 1$ scale the maps of the $k$-th
+# size: rows 0 and 1 those of 4 px, rows 2 and 3 those of 8 px, and so on.
 #
-# The network of the Image2StyleGAN paper, the first StyleGAN, has a scale $y_s$ and a shift $y_b$ in each style, one
-# pair for each feature map. It applies them by [AdaIN](GLOSSARY.md#adain), adaptive instance normalisation. For each
-# feature map $x_i$ of each image, with mean $\mu$ and spread $\sigma$ (the standard deviation) over its pixels:
+# Now watch a face grow. StyleGAN2 draws a small RGB image at every size and adds them up, so that the sum can be
+# looked at after each size:
+
+# %%
+w_face = generator.mapping(generator.sample_z(1, seed=15), truncation_psi=0.6)
+stages = [stage[0] for stage in course.stages(generator, w_face)]
+labels = [f"{stage.shape[-1]} px" for stage in stages]
+alt = "A face after each size, from a grey blur at 4 px to the face itself at 128 px"
+course.show(stages, labels, columns=3, size=192, alt=alt)
+
+# %%
+for stage in stages:
+    print(f"up to {stage.shape[-1]:3d} px: standard deviation {stage.std():.2f}")
+
+# %% [markdown]
+# The contrast comes late: nothing asks the images of the small sizes to look like a face by themselves. Only the sum
+# is judged.
+#
+# The first StyleGAN was trained by **progressive growing**: with images of 8 px first, and new layers were blended in
+# one size after the other. With it, teeth and eyes stuck to certain places of the image. StyleGAN2 trains all sizes at
+# once; the sum of images does the same job.
+#
+# Inside, the convolutions pass on [feature maps](GLOSSARY.md#feature-map). Here are six of the many at each size, one
+# size a row: at 4 px a map can only say *where* something is, at 128 px it holds edges and shades.
+
+# %%
+grown = course.feature_maps(generator, w_face)
+tiles = torch.cat([course.enlarge(block_maps[0, :6], 128) for block_maps in grown])
+labels = [f"{m.shape[-1]} px" if k == 0 else "" for m in grown for k in range(6)]
+alt = "Six feature maps at each size: blobs first, outlines of a face at last"
+course.show_maps(tiles, labels, columns=6, size=96, alt=alt)
+
+# %% [markdown]
+# ## 1.4 Coarse, middle, fine: style mixing
+#
+# Nothing forces all layers to get the same $w$. A code that has a row for each layer, `[N, num_ws, w_dim]`, may take
+# some rows from one face and the others from another: [style mixing](GLOSSARY.md#style-mixing). StyleGAN does it
+# during training, so that a layer does not rely on the others' rows. In the paper the
+# [coarse](GLOSSARY.md#coarse-middle-fine) rows bring pose, shape of the head and hair, the middle ones the features of
+# the face, the fine ones colour.
+
+# %%
+groups = course.layer_groups(generator.resolution)
+for name, rows in groups.items():
+    sizes = sorted({4 * 2 ** (row // 2) for row in rows})
+    print(f"{name:7s} rows {list(rows)}, maps of {sizes} px")
+
+# %% [markdown]
+# ### Exercise 1.2 (fill, difficulty 1 of 3, 5 minutes): mix two codes
+#
+# Given two codes `a` and `b`, [N, num_ws, w_dim], and a list of row numbers `rows`: return a *new* code, equal to `a`
+# but for those rows, which are those of `b`. Leave `a` and `b` as they are.
+#
+# <details><summary>Hint 1</summary>Why would writing into <code>a</code> spoil the next mixture? <code>a.clone()</code>
+# copies it.</details>
+# <details><summary>Hint 2</summary>In [N, num_ws, w_dim] the rows are along the second dimension; a list can be an
+# index.</details>
+
+
+# %%
+def mix_styles(a, b, rows):
+    ### BEGIN SOLUTION
+    mixed = a.clone()
+    mixed[:, list(rows)] = b[:, list(rows)]
+    return mixed
+    ### END SOLUTION
+
+
+# %%
+checks.check_mix_styles(mix_styles)
+
+# %% [markdown]
+# One face on the left, A, and four on top, B. Each row below takes one group of rows from B, all others from A:
+
+
+# %%
+def random_codes(*seeds, psi=0.6):
+    z_of_seeds = torch.cat([generator.sample_z(1, seed=seed) for seed in seeds])
+    return generator.mapping(z_of_seeds, truncation_psi=psi)
+
+
+code_a, codes_b = random_codes(40), random_codes(0, 57, 61, 39)
+four_a = code_a.expand_as(codes_b)
+mixed_codes = [mix_styles(four_a, codes_b, rows) for rows in groups.values()]
+
+# %%
+with torch.no_grad():
+    face_a, faces_b = generator.synthesis(code_a), generator.synthesis(codes_b)
+    grid, labels = [torch.ones_like(face_a), faces_b], ["", "B", "B", "B", "B"]
+    for name, codes in zip(groups, mixed_codes):
+        grid += [face_a, generator.synthesis(codes)]
+        labels += ["A"] + 4 * [f"{name} of B"]
+alt = "Face A on the left, four faces B on top; A with coarse, middle, fine rows of B"
+course.show(torch.cat(grid), labels, columns=5, alt=alt)
+
+# %% [markdown]
+# Compare each mixture with A and with the face on top. What came along from B in the first row, in the second, in the
+# third? Then measure it over many pairs. When a group of rows is replaced, how much of the whole change from A to B
+# happens in the *shape* (light and dark on a grid of 8 x 8), in the *features* (16 x 16), in the strength of fine
+# *detail*, and in the mean *colour*? 0: nothing; 1: all of it. First a guess: what share of the change of colour comes
+# with the fine rows?
+
+# %%
+guess = None
+### BEGIN SOLUTION
+guess = 0.9
+### END SOLUTION
+
+# %%
+effects = []
+for seed in range(4):  # 64 pairs each
+    effects.append(course.layer_effects(generator, count=64, seed=seed))
+    print(f"{64 * (seed + 1)} pairs done")
+of_fine = torch.tensor([e["fine"]["colour"] for e in effects])
+compare_guess(guess, of_fine.mean(), "share of colour")
+
+# %%
+for name in groups:
+    for aspect in ("shape", "features", "detail", "colour"):
+        share = torch.tensor([e[name][aspect] for e in effects])
+        low, high = share.aminmax()
+        print(f"{name:6s} {aspect:8s} {share.mean():.2f} ({low:.2f} to {high:.2f})")
+
+# %% [markdown]
+# How near was your guess? As in the paper, the coarse rows decide the shape, and the fine rows bring more colour than
+# the other groups. But by themselves they bring only about 0.3 of its change: most of it needs several groups at once,
+# so the shares of an aspect need not add up to 1. The *features* come mostly with the coarse rows, as a head that turns
+# takes its eyes along. How much *detail* there is depends more on the coarse rows (long hair, a busy background) than
+# on the fine ones, which colour it.
+#
+# ### Exercise 1.3 (ablate, difficulty 2 of 3, 8 minutes): one row at a time
+#
+# Which single row changes the **colour** of the image most? Given the generator and two codes `a` and `b`, [1, num_ws,
+# w_dim]: for each row `k` by itself, replace that row of `a` by that of `b`, and measure how far the mean colour,
+# `image.mean(dim=(2, 3))`, moves from that of `a` (the length of the difference). Return the distances, [num_ws].
+#
+# <details><summary>Hint 1</summary>You wrote the replacement a moment ago; here <code>rows</code> has one entry.</details>
+# <details><summary>Hint 2</summary>What is compared are two lists of three numbers. Their distance is Euclid's, and
+# tensors of the loop can be stacked.</details>
+
+
+# %%
+def colour_changes(generator, a, b):
+    ### BEGIN SOLUTION
+    before = generator.synthesis(a).mean(dim=(2, 3))
+    found = []
+    for k in range(generator.num_ws):
+        after = generator.synthesis(mix_styles(a, b, [k])).mean(dim=(2, 3))
+        found.append((after - before).norm())
+    return torch.stack(found)
+    ### END SOLUTION
+
+
+# %%
+checks.check_colour_changes(colour_changes)
+
+# %% [markdown]
+# One pair proves little. The plot shows the mean of twelve.
+
+# %%
+pairs = generator.mapping(generator.sample_z(24, seed=5), truncation_psi=0.7).chunk(12)
+with torch.no_grad():
+    moved = [colour_changes(generator, two[:1], two[1:]) for two in pairs]
+means_of_rows = torch.stack(moved).mean(0).tolist()
+heights = {str(k): round(127.5 * value, 1) for k, value in enumerate(means_of_rows)}
+course.bars(heights, "change of mean colour (of 255)", xlabel="row of the code")
+
+# %% [markdown]
+# Which bar is the longest, and to which group does its row belong? Row 0 has a long bar, too: larger hair or another
+# shape of the head moves the mean colour of the whole image, without any colour being painted anew.
+#
+# ## 1.5 Truncation: variety against quality
+#
+# A code that lies far from the centre of W in some direction has a feature that was rare in training, and faces with
+# rare features are often broken. [Truncation](GLOSSARY.md#truncation) pulls a code towards the [mean
+# latent](GLOSSARY.md#mean-latent) $\bar w$:
+#
+# $$w' = \bar w + \psi\,(w - \bar w)$$
+#
+# ### Exercise 1.4 (fill, difficulty 1 of 3, 4 minutes): truncate
+#
+# Given `w` [N, num_ws, w_dim], the mean `w_mean` [w_dim] and a number `psi`, return the truncated codes, and leave `w`
+# as it is.
+#
+# <details><summary>Hint 1</summary>Which code should come out at psi 0, which at psi 1? Try your line on both.</details>
+# <details><summary>Hint 2</summary>Shapes are matched from the right: [w_dim] fits [N, num_ws, w_dim] as it is.</details>
+
+
+# %%
+def truncate(w, w_mean, psi):
+    ### BEGIN SOLUTION
+    return w_mean + psi * (w - w_mean)
+    ### END SOLUTION
+
+
+# %%
+checks.check_truncate(truncate)
+
+# %% [markdown]
+# Six faces at four values of psi, and beyond 1 as well. Where does it break, and what is left at the end?
+
+# %%
+six = random_codes(15, 39, 12, 34, 57, 28, psi=1)
+psis = [1.5, 1.0, 0.7, 0.4, 0.0]
+with torch.no_grad():
+    pulled = [generator.synthesis(truncate(six, generator.w_mean, psi)) for psi in psis]
+labels = [f"psi {psi}" if k == 0 else "" for psi in psis for k in range(6)]
+alt = "Six faces in five rows: odd at psi 1.5, different at 1, more alike, equal at 0"
+course.show(torch.cat(pulled), labels, columns=6, alt=alt)
+
+# %% [markdown]
+# From top to bottom, six people become one: the average face. With psi 0.4, how much of the variety is left: the mean
+# distance between the images of two codes, as a share of that at psi 1?
+
+# %%
+guess_of_variety = None
+### BEGIN SOLUTION
+guess_of_variety = 0.4
+### END SOLUTION
+
+# %%
+w_of_48 = generator.mapping(generator.sample_z(48, seed=3))
+variety = {}
+for psi in psis:
+    with torch.no_grad():
+        drawn = generator.synthesis(truncate(w_of_48, generator.w_mean, psi)).flatten(1)
+    variety[psi] = torch.pdist(drawn).mean()  # the distance of each pair
+    print(f"psi {psi}: mean distance {variety[psi]:.0f}")
+for psi, distance in variety.items():
+    print(f"psi {psi}: {distance / variety[1.0]:.0%} of the variety")
+far_out = (w_of_48[:, 0] - generator.w_mean).norm(dim=1)
+print(f"distance of the codes from the mean: {far_out.min():.0f} to {far_out.max():.0f}")
+compare_guess(guess_of_variety, variety[0.4] / variety[1.0], "variety at psi 0.4")
+
+# %% [markdown]
+# You may have expected 40 %: the distances of the *codes* shrink to exactly that, those of the images less. And look
+# at the last row again. The average face is not the best drawn one; behind it is a patchwork. The codes that the
+# network was trained with lie far from the mean, none of them near it, so nobody taught the network what to draw
+# there. That is why a psi between 0.5 and 0.7 is usual.
+#
+# ### Exercise 1.5 (explain, difficulty 1 of 3, 4 minutes): in your own words
+#
+# In two or three sentences: why does an image generated with psi 0.5 often look *better* than one with psi 1, and what
+# is the price? Write it into the string. The check reads English, and only looks whether both are mentioned.
+#
+# <details><summary>Hint 1</summary>How often did training see usual hair, how often extreme hair?</details>
+# <details><summary>Hint 2</summary>What do all faces at psi 0 have in common?</details>
+
+# %%
+answer = ""
+### BEGIN SOLUTION
+answer = (
+    "Towards the mean features become usual ones, which training has seen often, "
+    "so they are drawn well; rare ones are drawn badly. The price is variety: "
+    "all faces move towards the average one, and unusual faces are lost."
+)
+### END SOLUTION
+
+# %%
+checks.check_truncation_words(answer)
+
+# %% [markdown]
+# ## 1.6 What a style does: AdaIN
+#
+# So far a style was "multiplied" with the maps. How exactly? The network of the Image2StyleGAN paper, the first
+# StyleGAN, has a scale $y_s$ and a shift $y_b$ in each style vector, one pair for each feature map. It applies them by
+# [AdaIN](GLOSSARY.md#adain), adaptive instance normalisation. For each feature map $x_i$ of each image, with mean
+# $\mu$ and standard deviation $\sigma$ over its pixels:
 #
 # $$\text{AdaIN}(x_i, y) = y_{s,i}\,\frac{x_i - \mu(x_i)}{\sigma(x_i)} + y_{b,i}$$
 #
-# First the map loses its own mean and spread; then the style gives it new ones.
+# First the map loses its own mean and standard deviation; then the style gives it new ones.
 #
-# ![Left: AdaIN normalises each feature map and then gives it the style's scale and shift. Right: StyleGAN2 scales the weights by the style and divides by the expected length](images/adain_and_demodulation.svg)
+# ![Left: AdaIN normalises each feature map and then gives it the style's scale and shift. Right: StyleGAN2 scales the weights by the style and divides by their length](images/adain_and_demodulation.svg)
 #
-# ### Exercise 1.2 (fill, difficulty 2 of 3, 10 minutes): write AdaIN
+# ### Exercise 1.6 (fill, difficulty 2 of 3, 10 minutes): write AdaIN
 #
 # Given `x` [N, C, H, W], the C feature maps of N images; `scale` [N, C], which is $y_s$; and `shift` [N, C], which is
-# $y_b$: return AdaIN(x), [N, C, H, W], float32. Mean and spread are those of each map by itself; add `1e-8` to the
-# variance under the root.
+# $y_b$: return AdaIN(x), [N, C, H, W]. Mean and variance are those of each map by itself, the variance as the mean of
+# the squares; add `1e-8` to it under the root.
 #
-# <details><summary>Hint 1</summary><code>x.mean(dim=(2, 3), keepdim=True)</code> has shape [N, C, 1, 1].</details>
-# <details><summary>Hint 2</summary>The variance is the mean of the squares after the mean is taken off
-# (<code>x.var</code> divides by one less). <code>scale[:, :, None, None]</code> fits over the image.</details>
+# <details><summary>Hint 1</summary>Over which dimensions is a single map spread? <code>keepdim=True</code> keeps the others
+# in their places.</details>
+# <details><summary>Hint 2</summary>What does <code>x.var</code> divide by, unless told otherwise? Indexing with
+# <code>None</code> adds dimensions of size 1.</details>
 
 
 # %%
@@ -189,89 +519,143 @@ def adain(x, scale, shift):
 checks.check_adain(adain)
 
 # %% [markdown]
-# Now a whole layer of the first StyleGAN, with random weights: convolution, leaky ReLU (negative numbers are divided
-# by 5), AdaIN. Its four input maps are as different as can be. What are their mean and spread on the way?
+# Here is a whole generator of such layers: the **student** of a smaller one of ours, at 64 px. Both read the same $w$;
+# the student's synthesis network learned to draw what its teacher draws ([distillation](../data/faces-64-adain.md)).
 
 # %%
-rng = torch.Generator().manual_seed(0)
-layer = course.adain_layer(channels=4, w_dim=generator.w_dim)
-x = torch.randn(1, 4, 32, 32, generator=rng) * torch.tensor([20, 5, 1, 0.2]).view(1, 4, 1, 1) + 3
-
-
-def describe(name, maps):
-    mean, spread = maps.mean(dim=(2, 3))[0], maps.std(dim=(2, 3), unbiased=False)[0]
-    print(f"{name:18s} mean {mean.numpy().round(2)}  spread {spread.numpy().round(2)}")
-
-
-describe("input", x)
-describe("after convolution", layer.conv(x))
-describe("after AdaIN", layer(x, w[:1], noise=None, fir=None))  # w: of the first z; no noise, no doubling
-
-# %% [markdown]
-# And this is what the style says, made of $w$ alone. The network keeps the scale as its difference from 1:
+pair = "faces-64", "faces-64-adain"
+teacher, student = (i2s.load_generator(name, device=lab.device) for name in pair)
+print(teacher.describe(), student.describe(), sep="\n")
+z_of_pair = teacher.sample_z(4, seed=21)
+same = torch.allclose(student.mapping(z_of_pair), teacher.mapping(z_of_pair), atol=1e-2)
+print("the same w of the same z:", same)
 
 # %%
-scale, shift = layer.affine(w[:1]).chunk(2, dim=1)
-print("shift", shift[0].numpy().round(2), " scale", (1 + scale[0]).numpy().round(2))
+with torch.no_grad():
+    by_teacher = teacher(z_of_pair, truncation_psi=0.6)
+    by_student = student(z_of_pair, truncation_psi=0.6)
+labels = ["demodulation"] * 4 + ["AdaIN"] * 4
+alt = "Four faces of four z: by the teacher above, a little softer by its student below"
+course.show(torch.cat([by_teacher, by_student]), labels, columns=4, size=160, alt=alt)
 
 # %% [markdown]
-# Nothing of the input's strength is left: mean and spread after AdaIN are shift and scale of the style (a negative
-# scale turns the map upside down). Does *your* AdaIN do the same as the layer's?
+# The same people, a little softer below. That says nothing about AdaIN: the student learned from its teacher's images
+# alone, for two hours on one core. How far apart are the two images of one $z$, compared with the images of two?
 
 # %% tags=["nbval-ignore-output"]
-inside = torch.nn.functional.leaky_relu(layer.conv(x), 0.2)
-whole = layer(x, w[:1], noise=None, fir=None)
-gap = (adain(inside, 1 + scale, shift) - whole).abs().max()
-print(f"largest difference {gap:.1e}")
+neighbours = by_teacher.roll(1, dims=0)
+others = {"one z, two networks": by_student, "two z, one network": neighbours}
+for what, compared in others.items():
+    gap = (by_teacher - compared).abs().mean() * 127.5
+    print(f"{what}: mean difference {gap:.0f} of 255")
 
 # %% [markdown]
-# ## 1.4 What replaced it: demodulation
+# The faces are in the codes, then, and not in one way of applying a style. Does *your* AdaIN do what the student's
+# layers do? Take the second layer of 16 px: its input, its style, and what it puts out. (It keeps the scale as its
+# difference from 1.)
+
+# %%
+w_student = student.mapping(z_of_pair[:1])
+old_layer = student.synthesis.blocks[2].layer1
+old_scale, old_shift = old_layer.affine(w_student[:, 5]).cpu().chunk(2, dim=1)
+before_style, after_style = lesson01.around_style(student, w_student, old_layer)
+mine = adain(before_style, 1 + old_scale, old_shift)
+print(f"{mine.shape[1]} maps, style of {old_layer.affine.weight.shape[0]} numbers")
+print("your AdaIN gives the same:", torch.allclose(mine, after_style, atol=1e-3))
+
+
+# %%
+def mean_and_std(maps):
+    return maps.mean(dim=(2, 3))[0], maps.std(dim=(2, 3), correction=0)[0]
+
+
+for when, maps_then in {"before": before_style, "after": after_style}.items():
+    for what, values in zip(("mean", "std"), mean_and_std(maps_then)):
+        print(f"{when}: {what} of four maps {values[:4].numpy().round(2)}")
+print(f"style: shift {old_shift[0, :4].numpy().round(2)}")
+print(f"style: scale {(1 + old_scale[0, :4]).numpy().round(2)}")
+
+# %% [markdown]
+# Nothing of the maps' own strength is left after AdaIN: mean and standard deviation are shift and scale of the style
+# (a negative scale turns the map upside down).
 #
-# AdaIN forgets how strong a map was in relation to the others, and StyleGAN smuggled that strength past it: its
-# images have blobs like droplets of water. **StyleGAN2** (Karras et al. 2020), like ours, has
-# [demodulation](GLOSSARY.md#demodulation) instead. The style, scales only, goes into the *weights* $w_{ijk}$ of the
-# convolution (from map $i$ to map $j$, at place $k$ of its window), and the weights are divided by their length:
+# ## 1.7 What replaced it: demodulation
+#
+# AdaIN forgets how strong a map was in relation to the others. The images of the first StyleGAN have blobs like
+# droplets of water, and the authors suspect that the network sneaks such strengths past the normalisation by a strong
+# local spike: when they took the normalisation away, the droplets went. **StyleGAN2** (Karras et al. 2020), like ours,
+# has [demodulation](GLOSSARY.md#demodulation) instead. The style, scales only, goes into the *weights* $w_{ijk}$ of
+# the convolution (from map $i$ to map $j$, at place $k$ of its window), and the weights of each output map are divided
+# by their length:
 #
 # $$w'_{ijk} = s_i\,w_{ijk}, \qquad w''_{ijk} = \frac{w'_{ijk}}{\sqrt{\sum_{i,k} w'^2_{ijk} + \epsilon}}$$
 #
-# (These $w$ are weights; the letter is the paper's.) Why that length? If all inputs were noise of spread 1, it would
-# be the spread of the output. So after the division it is 1, **in expectation**. Try it with the layers of our
-# generator: their weights, a real style, and noise.
+# (These $w$ are weights; the letter is the paper's.) No mean is taken off, and noise and bias come after it.
+#
+# ### Exercise 1.7 (fill, difficulty 3 of 3, 15 minutes): write the modulated convolution
+#
+# This is the operation that our generator is made of. Given `x` [N, in, H, W], `weight` [out, in, 3, 3] and `style`
+# [N, in], one scale for each input map of each image: return the convolution of each image with *its* $w''$, [N, out,
+# H, W], with `padding=1` and $\epsilon$ = `1e-8`. A loop over the images is fine.
+#
+# <details><summary>Hint 1</summary>PyTorch stores weights as [out, in, 3, 3]: which dimension is i, which are k, and which one
+# keeps a length of its own?</details>
+# <details><summary>Hint 2</summary><code>torch.nn.functional.conv2d</code> takes one set of weights for all images, so
+# give it one image, [1, in, H, W], at a time. <code>torch.cat</code> joins the results.</details>
+
 
 # %%
-from i2s.generators import layers, stylegan1, stylegan2
+def modulated_conv(x, weight, style):
+    ### BEGIN SOLUTION
+    outputs = []
+    for image, s in zip(x, style):
+        modulated = weight * s[None, :, None, None]
+        length = (modulated.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        unit = modulated / length
+        outputs.append(torch.nn.functional.conv2d(image[None], unit, padding=1))
+    return torch.cat(outputs)
+    ### END SOLUTION
 
-fir = layers.fir_kernel()  # a filter for doubling the size, which is not done here
-at_work = course.trace_layers(generator, w_plus)
-for number, (layer, x, style) in enumerate(at_work):
-    noise = torch.randn(1, x.shape[1], 32, 32, generator=rng)
-    out = [stylegan2.modulated_conv(maps, layer.weight, style, fir).std() for maps in (noise, x)]
-    spreads = f"noise 1 -> {out[0]:.2f}, its own input {x.std():.2f} -> {out[1]:.2f}"
-    print(f"layer {number}: spread of {spreads}")
+
+# %%
+checks.check_modulated_conv(modulated_conv)
 
 # %% [markdown]
-# Noise comes out with a spread near 1 in every layer (a little less, because of the empty border). The layers' real
-# inputs, which are no noise, come out with spreads of their own: nothing is measured, so nothing is forced. Now both
-# side by side, on inputs of which one map is 1, 5 and 25 times as strong:
+# Why that length? If all inputs were noise of standard deviation 1, it would be the standard deviation of the output.
+# So after the division it is 1, **in expectation**. Try it with *your* convolution and the layers of our generator: on
+# noise, and on the maps that the layers really get.
 
 # %%
-weight, style, zero = torch.randn(4, 8, 3, 3, generator=rng), torch.ones(1, 8), torch.zeros(1, 4)
+rng = torch.Generator().manual_seed(0)
+for number, (layer, inputs, style) in enumerate(course.trace_layers(generator, w_face)):
+    unit_noise = torch.randn(1, inputs.shape[1], 32, 32, generator=rng)
+    of_noise = modulated_conv(unit_noise, layer.weight.cpu(), style).std()
+    of_own = modulated_conv(inputs, layer.weight.cpu(), style).std()
+    print(f"{number:2d}: noise 1 -> {of_noise:.2f}, own {inputs.std():.2f} -> {of_own:.2f}")
+
+# %% [markdown]
+# Noise comes out with a standard deviation near 1 in every layer (a little less, because of zero padding). The layers'
+# own inputs, which are no noise, come out with standard deviations of their own: nothing is measured, so nothing is
+# forced. Now both side by side, with one input map 1, 5 and 25 times as strong. What will AdaIN say, what
+# demodulation?
+
+# %%
+weight_8 = torch.randn(4, 8, 3, 3, generator=rng)
 for strength in (1, 5, 25):
-    x = torch.randn(1, 8, 32, 32, generator=rng)
-    x[:, 0] *= strength
-    new = stylegan2.modulated_conv(x, weight, style, fir)
-    old = torch.nn.functional.conv2d(x, weight, padding=1)
-    old = stylegan1.adain(old, zero, zero)  # a scale of 1 + 0, no shift
-    print(f"times {strength:2d}: spread after AdaIN {old.std():.2f}, after demodulation {new.std():.2f}")
+    x_8 = torch.randn(1, 8, 32, 32, generator=rng)
+    x_8[:, 0] *= strength
+    new = modulated_conv(x_8, weight_8, torch.ones(1, 8))
+    plain_8 = torch.nn.functional.conv2d(x_8, weight_8, padding=1)
+    old = adain(plain_8, torch.ones(1, 4), torch.zeros(1, 4))
+    print(f"times {strength:2d}: AdaIN {old.std():.2f}, demodulation {new.std():.2f}")
 
 # %% [markdown]
-# AdaIN gives 1, whatever came in: that a map was strong is lost. Demodulation passes it on, so no droplet is needed to
-# smuggle it.
+# AdaIN gives 1, whatever came in: that a map was strong is lost. Demodulation passes it on.
 #
-# ### Exercise 1.3 (diagnose, difficulty 2 of 3, 5 minutes): a style that does nothing
+# ### Exercise 1.8 (diagnose, difficulty 2 of 3, 5 minutes): a style that does nothing
 #
-# A colleague multiplies **all** entries of the style by 3 and wonders why the output of a demodulated convolution
-# does not change. Which explanation is right? Set `cause` to `"A"`, `"B"` or `"C"`.
+# A colleague multiplies **all** entries of the style by 3 and wonders why the output of a demodulated convolution does
+# not change. Which explanation is right? Set `cause` to `"A"`, `"B"` or `"C"`.
 #
 # - **A** the affine layer clips the style
 # - **B** the factor is in $w'$ and in the root it is divided by, so it cancels
@@ -290,254 +674,74 @@ cause = "B"
 checks.check_scaled_style(cause)
 
 # %% tags=["nbval-ignore-output"]
-tripled = stylegan2.modulated_conv(x, weight, 3 * style, fir)
-print(f"largest difference {(tripled - new).abs().max():.1e}, of numbers up to {new.abs().max():.0f}")
+once, thrice = (modulated_conv(x_8, weight_8, k * torch.ones(1, 8)) for k in (1, 3))
+gap = (thrice - once).abs().max()
+print(f"largest difference {gap:.1e}, of numbers up to {once.abs().max():.0f}")
 
 # %% [markdown]
-# ### Both at work
+# ## 1.8 Noise
 #
-# So far a single layer had AdaIN, with random weights. Here is a whole generator of such layers: the **student** of
-# ours, a StyleGAN (1) of the same sizes. Its mapping network is the same, so both read the same $w$; its synthesis
-# network learned to draw what ours draws, by distillation.
+# Where a single hair lies is random; $w$ should not have to encode it. So each layer adds a map of
+# [noise](GLOSSARY.md#noise), times a learned strength (one for each feature map in StyleGAN, one for each layer in
+# StyleGAN2). In training the maps are drawn anew for every image. For use they are drawn once and stored: otherwise
+# the same code would never give the same image twice, and embedding would chase a moving target. What are our
+# strengths?
 
 # %%
-student = i2s.load_generator("faces-64-adain", device=lab.device)
-print(student.describe())
-six = generator.sample_z(6, seed=21)
-print("the same w of the same z:", torch.allclose(student.mapping(six), generator.mapping(six), atol=1e-2))
+noisy_layers = [layer for block in synthesis.blocks for layer in block.layers()]
+strengths = [layer.noise_strength.item() for layer in noisy_layers]
+print("noise strengths:", [round(s, 4) for s in strengths])
+
+# %% [markdown]
+# Small: [our training](../training/README.md) let noise in late, when the image stood already, and the network hardly
+# uses it. Official networks do. To see what noise does, hand in the stored maps 10 times as strong. In the middle is
+# the change itself, on grey.
 
 # %%
+loud = [10 * noise_map for noise_map in generator.noise_maps()]
 with torch.no_grad():
-    ours, theirs = (network(six, truncation_psi=0.7) for network in (generator, student))
-labels = ["demodulation"] * 6 + ["AdaIN"] * 6
-alt = "Six faces of six z, drawn by our generator above and by its student with AdaIN below"
-course.show(torch.cat([ours, theirs]), labels, columns=6, alt=alt)
+    noises = ("none", "const", loud)
+    without, stored, noisy = (generator.synthesis(w_face, noise=n) for n in noises)
+print(f"stored noise moves a pixel by {(stored - without).abs().mean() * 127.5:.2f} of 255")
+labels = ["stored noise", "the change, x 2", "noise x 10"]
+alt = "A face; grain that noise adds, on grey; the face with grain over skin and hair"
+noise_sheet = torch.cat([stored, 2 * (noisy - stored), noisy]).clamp(-1, 1)
+course.show(noise_sheet, labels, size=192, alt=alt)
 
 # %% [markdown]
-# Go from column to column: what is the same above and below, and what is not? Eyes, the borders of the hair and the
-# background are good places to look. How far apart are the two images of one $z$, compared with the images of two?
-
-# %% tags=["nbval-ignore-output"]
-for name, a, b in [("one z, two networks", ours, theirs), ("two z, one network", ours, ours.roll(1, dims=0))]:
-    print(f"{name}: mean difference of a pixel {(a - b).abs().mean() * 127.5:.0f} of 255")
-
-# %% [markdown]
-# The faces are in the codes, then, and not in one way of applying a style. Inside, the two differ as the diagram says.
-# Look into one layer of the student while it draws: what does the style say, and what comes out?
-
-# %%
-code = student.mapping(six[:1])
-layer, maps = student.synthesis.blocks[2].layer1, course.feature_maps(student, code)[2]  # 16 px
-scale, shift = layer.affine(code[:, 5]).cpu().chunk(2, dim=1)  # two rows a size: rows 4 and 5 are those of 16 px
-print(f"{maps.shape[1]} feature maps, style of {layer.affine.weight.shape[0]} numbers")
-mean, spread = maps.mean(dim=(2, 3)), maps.std(dim=(2, 3), unbiased=False)
-print("mean equals shift:  ", torch.isclose(mean, shift, atol=1e-2).sum().item(), "maps")
-print("spread equals scale:", torch.isclose(spread, (1 + scale).abs(), atol=1e-2).sum().item(), "maps")
-
-# %% [markdown]
-# Twice as many numbers as feature maps; and the maps have the mean and the spread that the style asks for. In our own
-# generator nothing forces them: there the layers' real inputs came out with spreads of their own.
-
-# %% [markdown]
-# ## 1.5 Noise
+# The grain gathers in the hair and along the outlines of the face: even this network has learned a little where detail
+# is random. One that has noise from the start of its training turns it into hair and pores.
 #
-# Where a single hair lies is chance, and nothing that $w$ should carry. So each layer adds a map of
-# [noise](GLOSSARY.md#noise), times a learned strength. The maps are stored beside the weights: drawn anew at each
-# call, the same code would never give the same image twice, and embedding would chase a moving target. What are the
-# strengths in our network?
-
-# %%
-strengths = [layer.noise_strength.item() for block in synthesis.blocks for layer in block.layers()]
-print("noise strengths:", [round(s, 3) for s in strengths])
-
-# %% [markdown]
-# All zero! In a training as short as ours, noise became speckle, so its last part was done without noise
-# (`training/README.md`); official networks do have it. To see the mechanism, give copies of our network some
-# strength: in the layers up to 8 px, or in those from 32 px on.
-
-# %%
-import copy
-
-faces = [generator.synthesis(w_plus)]
-for rows in (range(0, 3), range(5, 9)):  # layers up to 8 px; layers from 32 px on
-    noisy = copy.deepcopy(generator)
-    styled = [layer for block in noisy.synthesis.blocks for layer in block.layers()]
-    for row in rows:
-        styled[row].noise_strength.data.fill_(0.05)
-    faces.append(noisy.synthesis(w_plus))
-
-# %% [markdown]
-# In the second line is what the noise changed, four times as strong, on grey:
-
-# %%
-changes = [4 * (face - faces[0]) for face in faces]
-labels = ["no noise", "noise up to 8 px", "noise from 32 px on"] + ["change, x 4"] * 3
-alt = "A face without noise, with noise in coarse layers, with noise in fine layers; below, the changes"
-course.show(torch.cat(faces + changes).clamp(-1, 1), labels, columns=3, alt=alt)
-
-# %% [markdown]
-# The same strength does little in coarse layers and shows as grain in fine ones. A network trained with noise learns
-# a strength for each layer, so that grain becomes hair and skin.
-
-# %% [markdown]
-# ## 1.6 Coarse, middle, fine: style mixing
-#
-# Nothing forces all layers to get the same $w$. [Style mixing](GLOSSARY.md#style-mixing) takes some rows of the code
-# from another face. In the paper, [coarse](GLOSSARY.md#coarse-middle-fine) layers (4 and 8 px) bring pose, shape and
-# hair, middle ones (16 and 32 px) the features of the face, fine ones colour. Ours, with fewer sizes, are divided so:
-
-# %%
-groups = course.layer_groups(generator.resolution)
-for name, rows in groups.items():
-    print(f"{name:7s} rows {list(rows)}")
-
-# %%
-two = generator.mapping(generator.sample_z(2, seed=40), truncation_psi=0.8)
-a, b = two[:1], two[1:]
-mixed = [a, b] + [i2s.crossover(a, b, layers=rows) for rows in groups.values()]  # a with rows of b
-with torch.no_grad():
-    images = generator.synthesis(torch.cat(mixed))
-labels = ["A", "B"] + [f"A, {name} of B" for name in groups]
-course.show(images, labels, alt="Faces A and B, then A with the coarse, the middle and the fine rows of B")
-
-# %% [markdown]
-# Compare each mixture with A: what came along from B? Two faces prove little, so measure it over 64 pairs. When a
-# group of rows is replaced, how much of the whole change from A to B happens in the *shape* (light and dark on a grid
-# of 8 x 8), in *features* (16 x 16), in the strength of fine *detail*, and in the mean *colour*? 0: nothing; 1: all
-# of it.
-
-# %%
-effects = course.layer_effects(generator, count=64)
-for name, shares in effects.items():
-    print(f"{name:7s}", {aspect: round(share, 2) for aspect, share in shares.items()})
-for aspect in effects["coarse"]:
-    print(f"{aspect} comes most with the", max(effects, key=lambda name: effects[name][aspect]), "rows")
-
-# %% [markdown]
-# The order is the paper's where shape comes with coarse rows and colour with fine ones. The middle rows decide less
-# here than in the paper: the borders depend on the network, how many sizes it has, and how long it was trained.
-#
-# ### Exercise 1.4 (ablate, difficulty 2 of 3, 8 minutes): one row at a time
-#
-# Which single row changes the **colour** of the image most? Given the generator and two codes `a` and `b`, [1,
-# num_ws, w_dim]: for each row `k` by itself, replace that row of `a` by that of `b`, and measure how far the mean
-# colour, `image.mean(dim=(2, 3))`, moves from that of `a` (the length of the difference). Return the distances as a
-# tensor [num_ws], float32.
-#
-# <details><summary>Hint 1</summary><code>i2s.crossover(a, b, layers=[k])</code> replaces row k alone.</details>
-# <details><summary>Hint 2</summary>Start from the mean colour of <code>generator.synthesis(a)</code>; <code>.norm()</code> is the length;
-# <code>torch.stack</code> makes a tensor of a list.</details>
-
-
-# %%
-def colour_changes(generator, a, b):
-    ### BEGIN SOLUTION
-    mean_colour = lambda code: generator.synthesis(code).mean(dim=(2, 3))  # noqa: E731
-    before = mean_colour(a)
-    rows = range(generator.num_ws)
-    return torch.stack([(mean_colour(i2s.crossover(a, b, layers=[k])) - before).norm() for k in rows])
-    ### END SOLUTION
-
-
-# %%
-checks.check_colour_changes(colour_changes)
-
-# %% [markdown]
-# One pair proves little here, too: the plot shows the mean of a dozen.
-
-# %%
-pairs = generator.mapping(generator.sample_z(24, seed=5), truncation_psi=0.8).chunk(12)
-with torch.no_grad():
-    change = torch.stack([colour_changes(generator, pair[:1], pair[1:]) for pair in pairs]).mean(dim=0)
-values = {str(k): value for k, value in enumerate(change.tolist())}
-course.bars(values, "change of the mean colour", xlabel="row of the code")
-
-# %% [markdown]
-# Which bar is the longest, and to which group does its row belong? The coarse rows have bars, too: larger hair or another
-# shape of the head moves the mean colour of the whole image, without any colour being painted anew.
-
-# %% [markdown]
-# ## 1.7 Truncation: variety against quality
-#
-# Codes far from the centre of W were rare in training, and their faces are often broken.
-# [Truncation](GLOSSARY.md#truncation) pulls a code towards the [mean latent](GLOSSARY.md#mean-latent) $\bar w$:
-#
-# $$w' = \bar w + \psi\,(w - \bar w)$$
-#
-# ### Exercise 1.5 (fill, difficulty 1 of 3, 4 minutes): truncate
-#
-# Given `w` [N, num_ws, w_dim], the mean `w_mean` [w_dim] and a number `psi`, return the truncated codes.
-#
-# <details><summary>Hint 1</summary>The formula is the code. Shapes broadcast from the right.</details>
-# <details><summary>Hint 2</summary>Check the two ends: psi 1 must give w, psi 0 the mean.</details>
-
-
-# %%
-def truncate(w, w_mean, psi):
-    ### BEGIN SOLUTION
-    return w_mean + psi * (w - w_mean)
-    ### END SOLUTION
-
-
-# %%
-checks.check_truncate(truncate)
-
-# %%
-many = generator.mapping(generator.sample_z(6, seed=21))
-levels = [1.0, 0.7, 0.4, 0.0]
-with torch.no_grad():
-    rows = [generator.synthesis(truncate(many, generator.w_mean, psi)) for psi in levels]
-labels = [f"psi {psi}" for psi in levels for _ in range(6)]
-alt = "Six faces in four rows: different at psi 1, more and more alike, the same at psi 0"
-course.show(torch.cat(rows), labels, columns=6, alt=alt)
-
-# %% [markdown]
-# From top to bottom, six people become one: the average face. How much variety is left? The mean distance between the
-# images of pairs of codes, as a share of that at psi 1:
-
-# %%
-codes, distances = generator.mapping(generator.sample_z(32, seed=3)), []
-with torch.no_grad():
-    for psi in levels:
-        drawn = generator.synthesis(truncate(codes, generator.w_mean, psi)).flatten(1)  # [32, 3 * R * R]
-        distances.append(torch.pdist(drawn).mean())  # pdist: the distance of each pair
-        print(f"psi {psi}: {distances[-1] / distances[0]:.0%} of the variety")
-
-# %% [markdown]
-# ### Exercise 1.6 (explain, difficulty 1 of 3, 4 minutes): in your own words
-#
-# In two or three sentences: why does an image generated with psi 0.5 often look *better* than one with psi 1, and
-# what is the price? Write it into the string; the check only looks whether you mention both sides.
-#
-# <details><summary>Hint 1</summary>Where did the training see many codes, near the mean or far away?</details>
-# <details><summary>Hint 2</summary>What do all faces at psi 0 have in common?</details>
-
-# %%
-answer = ""
-### BEGIN SOLUTION
-answer = (
-    "Near the mean the network has seen many codes in training, so faces there are drawn well. "
-    "The price is variety: all faces move towards the average one, and unusual faces are lost."
-)
-### END SOLUTION
-
-# %%
-checks.check_truncation_words(answer)
-
-# %% [markdown]
 # ## What you have seen
 #
-# - [Mapping network](GLOSSARY.md#mapping-network): eight layers from $z$ to $w$. [Synthesis network](GLOSSARY.md#synthesis-network): from a
-#   learned constant to the image, with a [style](GLOSSARY.md#style) in every layer.
+# - A GAN is a generator and a discriminator in a contest; [mode collapse](GLOSSARY.md#mode-collapse) is its weak spot.
+# - [Mapping network](GLOSSARY.md#mapping-network): eight layers from $z$ to $w$; it lets W be disentangled, ours hardly uses
+#   that. [Synthesis network](GLOSSARY.md#synthesis-network): from a learned constant to the image, with a
+#   [style](GLOSSARY.md#style) in every layer.
+# - Rows of a code are [coarse, middle and fine](GLOSSARY.md#coarse-middle-fine); [truncation](GLOSSARY.md#truncation) trades
+#   variety for quality.
 # - [AdaIN](GLOSSARY.md#adain) normalises what it sees; [demodulation](GLOSSARY.md#demodulation) divides by what is expected.
-# - Rows of a code are [coarse, middle and fine](GLOSSARY.md#coarse-middle-fine); [truncation](GLOSSARY.md#truncation) trades variety for quality.
 #
 # **Ask yourself**
 #
 # <details><summary>Where does the first layer of the synthesis network get its input from?</summary>From a learned constant, the same for
 # every image. The code comes in as styles.</details>
-# <details><summary>How many styles has a network of 256 px?</summary>Seven sizes from 4 to 256, two styles each: 14.</details>
+# <details><summary>How many rows has a code of a network of 256 px, and which are coarse?</summary>Seven sizes from 4 to 256, two rows
+# each: 14. Rows 0 to 3 scale the maps of 4 and 8 px.</details>
+# <details><summary>Why does a mapping network with random weights belong in a measurement of ours?</summary>As a control: without it,
+# nobody knows which number the measure gives where nothing was learned.</details>
 # <details><summary>Why are the noise maps stored?</summary>So that a code always gives the same image; an embedding would otherwise chase a
 # moving target.</details>
+#
+# **Try it**
+#
+# - Find your own pay-off picture: other seeds in the grid of 1.4, or a group of rows of your choice. Which rows bring
+#   glasses, which a smile?
+# - `generator.mapping` takes `truncation_cutoff`: truncate the first four rows only, as StyleGAN's authors do with their
+#   first eight of 18. What is kept, what is lost?
+# - Do the birthday test on ours: 64 images at psi 1, and at 0.4. Does truncation look like mode collapse?
+# - Write the modulated convolution without a loop: scale the maps in place of the weights, and divide the output.
+#
+# **Read on:** Karras et al. 2019, sections 2 to 4, and 2020, sections 2 and 3 (links in the [glossary](GLOSSARY.md)).
 #
 # **Next:** [lesson 2](02_w_versus_w_plus.ipynb) asks which of Z, W and W+ can hold a given photo.

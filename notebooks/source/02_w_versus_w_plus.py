@@ -15,44 +15,49 @@
 #
 # | | |
 # |---|---|
-# | **Goals** | say how Z, W and W+ differ; embed a photo into each; measure how ordinary a code is; say what W+ costs |
+# | **Goals** | say how Z, W and W+ differ; write the search in each; say what W+ gains and what it costs |
 # | **Before** | lesson 1 |
-# | **Time** | about 60 minutes; the cells take about a minute and a half on a laptop |
-# | **You will see** | one face found in three spaces; a cat and a cup drawn by a network that knows only faces |
+# | **Time** | about 70 minutes; the cells take about two and a half on a laptop |
+# | **You will see** | a cat drawn by a network that knows only faces; one edit that works on a code and breaks on another |
 #
-# ![Three latent spaces: Z is a ball, W a bent region in a larger space, W plus a row for each layer](images/spaces.svg)
+# ![Three columns, a woman, a cat and a cup of coffee. Above the photos, in the middle what W draws of them, below what W plus draws](images/cat_in_w_plus.jpg)
+#
+# ![Three latent spaces: Z is a ball, W a thin sheet in the space of all vectors, W plus has a row for each layer](images/spaces.svg)
 
 # %% tags=["nbval-ignore-output"]
 import torch
 from skimage import data
+from tqdm.auto import trange
 
 import i2s
 from i2s import course
 from i2s.course import lesson02 as checks
-from i2s.latents import latent_statistics
+from i2s.course.checks import compare_guess
 from i2s.losses import ImageLoss
 from i2s.metrics import psnr
 
-lab = course.setup(steps=1600)
+lab = course.setup(steps=1100)
 generator = lab.generator
 
 # %% [markdown]
 # ## 2.1 Three spaces
 #
-# - [**Z**](GLOSSARY.md#z) holds the random numbers that the generator was trained with: one vector $z$.
-# - [**W**](GLOSSARY.md#w) holds what the mapping network makes of them: one vector $w$, and every layer reads it.
-# - [**W+**](GLOSSARY.md#w-plus) has a vector of its own *for each layer*. No $z$ leads to such a code.
-#   Image2StyleGAN (Abdal, Qin, Wonka 2019) searches there.
+# - [**Z**](GLOSSARY.md#z) holds what the generator was trained with: a vector $z$ of independent
+#   [**Gaussian**](GLOSSARY.md#normal-distribution) numbers.
+# - [**W**](GLOSSARY.md#w) holds what the mapping network makes of it: a vector $w$, which every layer reads.
+# - [**W+**](GLOSSARY.md#w-plus) gives each layer a vector of its own. W is the part of W+ whose rows are all
+#   equal; no $z$ leads to the rest. Image2StyleGAN (Abdal, Qin, Wonka 2019) searches there.
 #
 # ### Exercise 2.1 (predict, difficulty 1 of 3, 3 minutes): how many numbers?
 #
-# In the official 1024 px network $w$ has 512 numbers, and 18 layers read it. How many numbers does a search in W+
-# move? Guess the size first (a thousand? ten thousand?), then set `official`, a whole number, and `ours`, the
-# same for our generator, made of `generator.num_ws` (its layers) and `generator.w_dim` (the length of its $w$).
+# In the official 1024 px network $w$ has 512 numbers, and 18 layers read it. How many numbers does an
+# optimisation in W+ adjust? Say a size first (a thousand? ten thousand?), then set `official`, a whole number,
+# and `ours`, the same for our generator, from `generator.num_ws` (its layers) and `generator.w_dim` (the length
+# of its $w$).
 #
 # <details><summary>Hint 1</summary>A code in W+ is a table: a row for each layer, a column for each number of
 # w.</details>
-# <details><summary>Hint 2</summary>18 rows of 512 numbers.</details>
+# <details><summary>Hint 2</summary>A table of 3 rows and 4 columns has 12 entries.</details>
 
 # %%
 official, ours = None, None
@@ -65,11 +70,20 @@ ours = generator.num_ws * generator.w_dim
 checks.check_numbers_in_w_plus(official, ours, generator)
 
 # %% [markdown]
-# And Z has even less than its length says. The mapping network begins by scaling $z$ to a fixed length, so a $z$
-# twice as long is the same code: only its direction counts.
+# Closer to ten thousand. Is that much? Compare it with what it has to describe, the pixels of our images.
 
 # %%
-z = generator.sample_z(1, seed=6)
+pixels = 3 * generator.resolution**2
+for space, rows in {"W": 1, "W+": generator.num_ws}.items():
+    count = rows * generator.w_dim
+    print(f"{space:2s} {count:5,} numbers for {pixels:,} pixel values, one for {pixels / count:.0f}")
+
+# %% [markdown]
+# Z has even fewer degrees of freedom than its dimension suggests. The mapping network begins by dividing $z$ by
+# its root mean square, so that all have one length, and only the direction counts: $2 z$ gives the same $w$.
+
+# %%
+z = generator.sample_z(1, seed=34)
 with torch.no_grad():
     once, twice = generator.mapping(z), generator.mapping(2 * z)
 print("mapping(2 z) equals mapping(z):", torch.allclose(twice, once, atol=1e-5))
@@ -77,114 +91,170 @@ print("mapping(2 z) equals mapping(z):", torch.allclose(twice, once, atol=1e-5))
 # %% [markdown]
 # ## 2.2 One photo in each
 #
-# Eileen Collins again. `distance` says how far an image is from her photo: the paper's loss, pixels and features.
-# Take it as a black box; lesson 3 opens it.
+# Eileen Collins again. `distance` says how far an image is from her photo: the paper's loss, from pixels and
+# features. Take it as a black box; [lesson 3](03_loss_design.ipynb) opens it.
 
 # %%
-photo = i2s.load_photos(data.astronaut()[15:195, 135:315], generator.resolution).to(lab.device)
+size = generator.resolution
+photo = i2s.load_photos(data.astronaut()[15:195, 135:315], size).to(lab.device)
 paper_loss = ImageLoss(lab.perceptual)
 prepared = paper_loss.prepare(photo)
 
 
 def distance(image):
     """One number: the sum of the loss's five terms."""
-    return sum(paper_loss(image, prepared).values()).sum()
+    return torch.cat(list(paper_loss(image, prepared).values())).sum()
 
 
 # %% [markdown]
-# ### Exercise 2.2 (fill, difficulty 2 of 3, 10 minutes): search in Z
+# ### Exercise 2.2 (fill, difficulty 2 of 3, 12 minutes): search
 #
-# Write the search through both networks. Given are `generator`; `z` [1, z_dim] with `requires_grad`;
-# `distance(image)`; and `steps`. The optimiser `adam` and the empty list `losses` are there already (lesson 4 says
-# what Adam does). Repeat `steps` times: draw the image of `z`; take its distance; set the gradients to zero; go
-# backward; let `adam` make one step; append the distance to `losses` as a plain number. `losses` is then a list of
-# `steps` floats.
+# Write the loop of lesson 0's diagram. `search` gets `draw`, a function from a code to its image; the code to
+# `start` from; `distance`; the number of `steps`; and Adam's `learning_rate`. The code, the optimiser `adam`
+# (lesson 4 says what it does) and the list `losses` are there. In each step: draw the image of `code`; take its
+# distance; clear the gradients of the step before; compute the new ones; let `adam` update the code; append the
+# distance to `losses` as a plain number.
 #
-# <details><summary>Hint 1</summary><code>generator.synthesis(generator.mapping(z))</code> is the image.</details>
-# <details><summary>Hint 2</summary>In this order: <code>adam.zero_grad()</code>, <code>loss.backward()</code>,
-# <code>adam.step()</code>, <code>losses.append(loss.item())</code>.</details>
+# <details><summary>Hint 1</summary>A gradient is added to the one that is stored already, until somebody clears
+# it. When does it have to be gone, and when must it be there?</details>
+# <details><summary>Hint 2</summary>Two of the six things are done by what <code>search</code> was given. The
+# other calls are <code>adam.step()</code>, <code>adam.zero_grad()</code>, <code>.append()</code>,
+# <code>.backward()</code> and <code>.item()</code>, here in alphabetical order.</details>
 
 
 # %%
-def embed_in_z(generator, z, distance, steps):
-    adam = torch.optim.Adam([z], lr=0.05)
+@torch.enable_grad()
+def search(draw, start, distance, steps, learning_rate=0.05):
+    code = start.clone().requires_grad_()
+    adam = torch.optim.Adam([code], lr=learning_rate)
     losses = []
-    ### BEGIN SOLUTION
-    for _ in range(steps):
-        loss = distance(generator.synthesis(generator.mapping(z)))
+    for _ in trange(steps, delay=1, leave=False):
+        ### BEGIN SOLUTION
+        loss = distance(draw(code))
         adam.zero_grad()
         loss.backward()
         adam.step()
         losses.append(loss.item())
-    ### END SOLUTION
-    return losses
+        ### END SOLUTION
+    return code.detach(), losses
 
 
 # %%
-checks.check_embed_in_z(embed_in_z)
-
-# %% tags=["nbval-ignore-output"]
-found_z = z.clone().requires_grad_()
-losses_z = embed_in_z(generator, found_z, distance, 200)
-print(f"Z: loss {losses_z[0]:.2f} -> {losses_z[-1]:.2f}")
+checks.check_search(search)
 
 # %% [markdown]
-# `i2s.embed` contains the same loop. From the same start, it takes the same way:
+# The same loop searches all three spaces; only `draw` and `start` differ. W+ is the simplest, since a code is
+# what the synthesis network reads. It starts from the [mean latent](GLOSSARY.md#mean-latent) in every row.
 
 # %% tags=["nbval-ignore-output"]
-options = {"generator": generator, "perceptual": lab.perceptual, "progress": False}
-short = i2s.embed(photo, space="z", start=z, learning_rate=0.05, steps=10, **options)
-print(f"after 9 steps: yours {losses_z[9]:.4f}, i2s.embed {short.loss[9, 0]:.4f}")
+start_w_plus = generator.w_mean.repeat(1, generator.num_ws, 1)  # [1, num_ws, w_dim]
+found_w_plus, losses_w_plus = search(generator.synthesis, start_w_plus, distance, 100)
+print(f"W+: loss {losses_w_plus[0]:.2f} -> {losses_w_plus[-1]:.2f}")
 
 # %% [markdown]
-# Now W and W+, both from the mean latent, with as many steps.
+# `i2s.embed` contains the same loop: from the same start it follows the same path.
 
 # %% tags=["nbval-ignore-output"]
-options["steps"] = 200
-in_w = i2s.embed(photo, space="w", **options)
-in_w_plus = i2s.embed(photo, space="w+", **options)
+known = {"generator": generator, "perceptual": lab.perceptual, "learning_rate": 0.05}
+short = i2s.embed(photo, space="w+", steps=10, progress=False, **known)
+print(f"after 9 steps: yours {losses_w_plus[9]:.4f}, i2s.embed {short.loss[9, 0]:.4f}")
+
+# %% [markdown]
+# ### Exercise 2.3 (fill, difficulty 2 of 3, 5 minutes): search in W
+#
+# In W there is one row, and all layers read it. Given `generator` and `w` [N, 1, w_dim], return the images
+# [N, 3, R, R]. `search` will adjust `w` itself, so that its gradient must flow through what you write.
+#
+# <details><summary>Hint 1</summary><code>generator.synthesis</code> reads [N, num_ws, w_dim]: a row for each
+# layer.</details>
+# <details><summary>Hint 2</summary>Look up <code>expand</code> or <code>repeat</code> of a tensor: both take a
+# number for each dimension.</details>
+
+
+# %%
+def draw_w(generator, w):
+    ### BEGIN SOLUTION
+    return generator.synthesis(w.expand(-1, generator.num_ws, -1))
+    ### END SOLUTION
+
+
+# %%
+checks.check_draw_w(draw_w)
+
+# %% [markdown]
+# > **Predict.** [PSNR](GLOSSARY.md#psnr) measures how close an image is to the photo, in **decibels** (dB):
+# > the mean squared error of the pixels on a logarithmic scale, higher is closer. In 100 steps W+ came to the
+# > first number below. Where will W end, and where Z? Set both guesses.
 
 # %% tags=["nbval-ignore-output"]
 with torch.no_grad():
-    image_z = generator(found_z).cpu()
-images = torch.cat([image_z, in_w.image, in_w_plus.image, photo.cpu()])
+    image_w_plus = generator.synthesis(found_w_plus)
+print(f"W+: {psnr(image_w_plus, photo).item():.1f} dB")
+print(f"a uniform grey: {psnr(0 * photo, photo).item():.1f} dB")
+guess_w, guess_z = None, None  # dB
+
+# %% [markdown]
+# Now both searches, of as many steps, with the same learning rate. W starts from the mean latent, too. The mean of
+# all $z$ is 0, which has no direction, so that the search in Z sets out from a random face.
+
+# %% tags=["nbval-ignore-output"]
+start_w = generator.w_mean.view(1, 1, -1)  # [1, 1, w_dim]
+found_w, losses_w = search(lambda w: draw_w(generator, w), start_w, distance, 100)
+found_z, losses_z = search(lambda z: generator(z), z, distance, 100)
+
+# %% tags=["nbval-ignore-output"]
+with torch.no_grad():
+    image_w, image_z = draw_w(generator, found_w), generator(found_z)
+compare_guess(guess_w, psnr(image_w, photo), "W (dB)")
+compare_guess(guess_z, psnr(image_z, photo), "Z (dB)")
 alt = "Eileen Collins as Z, W and W+ can draw her, the likeness growing from left to right, and the photo"
-course.show(images, labels=["Z", "W", "W+", "photo"], size=192, alt=alt)
+images = torch.cat([image_z, image_w, image_w_plus, photo]).cpu()
+course.show(images, labels=["Z", "W", "W+", "photo"], columns=4, size=200, alt=alt)
 
 # %% [markdown]
-# Which of the three is she, and which are people like her? Before you run the next cell: in which order will the
-# three loss curves end, and will they cross on the way?
+# Which of the three is she, and which are people like her? Where did your guesses go wrong: is a similar-looking
+# face further from the photo than you thought, or nearer? The curves show how the searches went.
 
 # %% tags=["nbval-ignore-output"]
-curves = {"Z": losses_z, "W": in_w.loss[:, 0], "W+": in_w_plus.loss[:, 0]}
-course.plot(curves, "step", "loss", log=True)
+curves = {"Z": losses_z, "W": losses_w, "W+": losses_w_plus}
+course.plot(curves, "step (Adam, learning rate 0.05)", "loss", log=True)
 
 # %% [markdown]
-# The curve of Z starts elsewhere, at a random face; those of W and W+ start at the mean. The same in decibels:
-# [PSNR](GLOSSARY.md#psnr) is the mean squared error of the pixels on a logarithmic scale, and higher is closer.
+# The curve of Z begins elsewhere, since it starts at another face; the other two start together. All three have
+# learning rate 0.05, five times the paper's, to save you time, and all three would go on falling.
+#
+# ### Exercise 2.4 (diagnose, difficulty 2 of 3, 6 minutes): "my W is as good as W+"
+#
+# A port of the paper searches "W" as below, and reports that W comes as close to photos as W+ does. Run it for 20
+# steps, and look at what it found.
+
 
 # %% tags=["nbval-ignore-output"]
-for name, image in zip(["Z", "W", "W+"], images):
-    print(f"{name:2s} {psnr(image[None], photo.cpu()).item():.1f} dB")
+@torch.enable_grad()
+def port(steps):
+    w = generator.w_mean.repeat(1, generator.num_ws, 1).requires_grad_()
+    adam = torch.optim.Adam([w])
+    for _ in range(steps):
+        adam.zero_grad()
+        distance(generator.synthesis(w)).backward()
+        adam.step()
+    return w.detach()  # [1, num_ws, w_dim]
+
+
+w = port(20)
+print("row 0 begins", [f"{x:.3f}" for x in w[0, 0, :4]])
+print("row 5 begins", [f"{x:.3f}" for x in w[0, 5, :4]])
 
 # %% [markdown]
-# ### Exercise 2.3 (diagnose, difficulty 2 of 3, 6 minutes): "my W is as good as W+"
-#
-# A port of the paper searches "W" like this, and reports that W comes as close to photos as W+ does:
-#
-# ```python
-# w = generator.w_mean.repeat(1, generator.num_ws, 1).requires_grad_()      # [1, num_ws, w_dim]
-# adam = torch.optim.Adam([w])
-# ```
-#
 # What is wrong? Set `cause` to one of the letters.
 #
-# - **A** the mean latent is no code of W
-# - **B** the learning rate is missing
-# - **C** Adam moves each row by itself: the rows start equal, and part at the first step
+# - **A** the search starts from the mean latent, which is no code of W
+# - **B** without a learning rate, Adam leaves W after a few steps
+# - **C** Adam adjusts every row by itself: they start equal, and part at the first step
+# - **D** the rows share their memory, so that each update is made `num_ws` times
 #
-# <details><summary>Hint 1</summary>How many numbers does Adam move here? How many has a code in W?</details>
-# <details><summary>Hint 2</summary>Is the gradient of row 0 the same as that of row 5?</details>
+# <details><summary>Hint 1</summary>How many numbers does Adam adjust here? How many has a code in W?</details>
+# <details><summary>Hint 2</summary>Compare the two rows that the cell above prints.</details>
 
 # %%
 cause = None
@@ -196,47 +266,49 @@ cause = "C"
 checks.check_false_w(cause)
 
 # %% [markdown]
-# `i2s` searches W with one row, and all layers read it. A test that tells W from W+ compares the rows of what was
-# found:
-
-# %%
-for name, result in {"W": in_w, "W+": in_w_plus}.items():
-    first, others = result.w_plus[0, :1], result.w_plus[0, 1:]
-    print(f"{name:2s} all rows are alike:", torch.equal(others, first.expand_as(others)))
-
-# %% [markdown]
+# To tell W from W+, compare the rows of the result. In your search of W they cannot differ.
+#
 # ## 2.3 W+ takes in anything
 #
 # Here are a cat and a cup of coffee, given to a generator that has seen nothing but faces.
 #
-# > **Predict, then look.** What will W answer to a cat? And W+? Say it aloud before you run the next two cells.
+# > **Predict.** What will W answer to a cat, and W+? Describe both pictures in your words. Then set guesses for
+# > the PSNR of the cat in W and in W+; for her face you know both numbers.
+
+# %%
+guess_cat_w, guess_cat_w_plus = None, None  # dB
 
 # %% tags=["nbval-ignore-output"]
 cat, cup = data.chelsea()[15:285, 90:360], data.coffee()[20:400, 70:450]
-things = i2s.load_photos([cat, cup], generator.resolution)
-things_w = i2s.embed(things, space="w", **options)
-things_w_plus = i2s.embed(things, space="w+", **options)
+things = i2s.load_photos([cat, cup], size)
+things_w = i2s.embed(things, space="w", steps=100, **known)
+things_w_plus = i2s.embed(things, space="w+", steps=100, **known)
+compare_guess(guess_cat_w, psnr(things_w.image, things)[0], "cat in W (dB)")
+compare_guess(guess_cat_w_plus, psnr(things_w_plus.image, things)[0], "cat in W+ (dB)")
 
 # %% tags=["nbval-ignore-output"]
 names = ["face", "cat", "cup"]
-rows = [photo.cpu(), things, in_w.image, things_w.image, in_w_plus.image, things_w_plus.image]
-labels = names + [f"{n} in W" for n in names] + [f"{n} in W+" for n in names]
-alt = "Three rows of a face, a cat and a cup: the photos, what W draws of them, and what W+ draws"
-course.show(torch.cat(rows), labels, columns=3, size=192, alt=alt)
+rows = [photo, things, image_w, things_w.image, image_w_plus, things_w_plus.image]
+labels = [f"{n}{space}" for space in ("", ", W", ", W+") for n in names]
+alt = (
+    "Three rows of a woman, a cat and a cup: the photos; in W the woman, and two dim faces in the "
+    "colours of cat and cup; in W+ the woman, the cat with one clear eye, and the cup"
+)
+course.show(torch.cat([row.cpu() for row in rows]), labels, columns=3, size=192, alt=alt)
 
 # %% [markdown]
 # W has one vector for all layers, and what it draws keeps something of a face. W+ draws the cat and the cup: with
-# a vector for each layer, the layers can be talked into anything. This is the paper's surprise. But what is such
-# a code *worth*, if we want to edit a face with it?
+# a vector for each layer, the layers can be talked into anything. This is the paper's surprise. (Your guesses may
+# have been further apart: PSNR counts colours in their places, not what they show. Lesson 3 has more on that.)
 #
-# ### Exercise 2.4 (ablate, difficulty 2 of 3, 6 minutes): take the freedom away
+# ### Exercise 2.5 (ablate, difficulty 2 of 3, 6 minutes): take the freedom away
 #
 # How much of the image sits in the *differences* between the rows? Given `w_plus` [N, num_ws, w_dim], return a
-# code of the same shape, in which every row is the mean of all rows of that code: the nearest code with equal
-# rows.
+# code of the same shape in which every row is the mean of all rows of that code: the nearest code of W.
 #
-# <details><summary>Hint 1</summary><code>.mean(dim=1, keepdim=True)</code> has shape [N, 1, w_dim].</details>
-# <details><summary>Hint 2</summary><code>.expand_as(w_plus)</code> repeats it for each row.</details>
+# <details><summary>Hint 1</summary>Which of the three dimensions counts the layers? A mean may keep its
+# dimension: <code>keepdim=True</code>.</details>
+# <details><summary>Hint 2</summary>You repeated one row for all layers in exercise 2.3.</details>
 
 
 # %%
@@ -250,164 +322,195 @@ def same_rows(w_plus):
 checks.check_same_rows(same_rows)
 
 # %% tags=["nbval-ignore-output"]
-wide = torch.cat([in_w_plus.w_plus, things_w_plus.w_plus]).to(lab.device)  # [3, num_ws, w_dim]
+wide = torch.cat([found_w_plus, things_w_plus.w_plus.to(lab.device)])  # [3, num_ws, w_dim]
 with torch.no_grad():
-    before, after = generator.synthesis(wide).cpu(), generator.synthesis(same_rows(wide)).cpu()
-labels = [f"{n} in W+" for n in names] + [f"{n}, rows averaged" for n in names]
-alt = "Above the face, the cat and the cup in W+; below, with averaged rows, three faces much like the average one"
-course.show(torch.cat([before, after]), labels, columns=3, size=192, alt=alt)
+    images = generator.synthesis(same_rows(wide)).cpu()
+labels = [f"{n}, averaged" for n in names]
+alt = "Three smiling people with short hair, much alike: what is left of woman, cat and cup"
+course.show(images, labels, columns=3, size=224, alt=alt)
 
 # %% [markdown]
-# Is there a cat left in the lower row, or a cup? What is gone was told to single layers, each something else.
-# That is how a network of faces draws a cup: its layers are played off against each other.
+# Is there a cat left, or a cup? What disappeared was carried by the differences between layers.
+# That is how a network of faces draws a cup: its layers work against each other.
 #
-# ## 2.4 How ordinary is a code?
+# ## 2.4 The price: distortion against editability
 #
-# Measure it. First, all codes in one place, with 500 random faces for comparison:
+# An embedding is a means: we want to *edit* the photo. Two kinds of edit, each applied to a code:
+#
+# - Add a *direction* to all rows. Härkönen et al. (2020) take those along which random codes of W differ most, found
+#   by [**PCA**](GLOSSARY.md#pca), principal component analysis. `spread` is the
+#   [**standard deviation**](GLOSSARY.md#standard-deviation) along each.
+# - Take the first four rows, the coarse ones, from another face: [style mixing](GLOSSARY.md#style-mixing), as in
+#   lesson 1.
+#
+# Here are four edits of a random face.
 
 # %% tags=["nbval-ignore-output"]
-narrow = torch.cat([in_w.w_plus, things_w.w_plus]).to(lab.device)
+directions, spread = checks.principal_directions(generator)
+z_of = {seed: generator.sample_z(1, seed) for seed in (12, 34, 45, 57)}
 with torch.no_grad():
-    codes = {"random faces": generator.mapping(generator.sample_z(500, seed=2))}
-    codes["face, Z"] = generator.mapping(found_z)
-for k, name in enumerate(names):
-    codes[f"{name}, W"], codes[f"{name}, W+"] = narrow[k : k + 1], wide[k : k + 1]
+    faces = {seed: generator.mapping(some, truncation_psi=0.7) for seed, some in z_of.items()}
 
-# %% [markdown]
-# The first idea is the plain distance to the [mean latent](GLOSSARY.md#mean-latent): the root of the mean square
-# of all differences. Of the random faces the plot shows the median.
+
+def variants(code):
+    """The code, and four edits of it: [1, num_ws, w_dim] -> [5, num_ws, w_dim]."""
+    along = [code + 3 * spread[k] * directions[k] for k in (1, 2)]
+    mixed = [i2s.crossover(faces[seed], code, split=4) for seed in (45, 57)]
+    return torch.cat([code, *along, *mixed])
 
 
 # %% tags=["nbval-ignore-output"]
-def from_mean(w_plus):
-    """How far each code is from the mean latent: [N]."""
-    return (w_plus - generator.w_mean).square().mean(dim=(1, 2)).sqrt()
-
-
-far = {name: from_mean(code).median().item() for name, code in codes.items()}
-print(f"the furthest is {max(far.values()) / far['random faces']:.1f} times as far as a random face")
-course.bars(far, "distance to the mean", size=(8, 3))
+with torch.no_grad():
+    images = generator.synthesis(variants(faces[34])).cpu()
+labels = ["no edit", "direction 1", "direction 2", "coarse: A", "coarse: B"]
+alt = "A smiling woman and four edits of her: an older man, a woman with smooth hair, two men"
+course.show(images, labels, columns=5, size=152, alt=alt)
 
 # %% [markdown]
-# By this measure, how much stranger is a cup than a face? Not by much, if at all. But is a step of the same length
-# equally unusual in every direction? Zhu et al. (2020) undo the last bend of the mapping network, which leads to [P
-# space](GLOSSARY.md#p-space), and turn the axes to the principal directions ([PCA](GLOSSARY.md#pca)). Look at how far
-# random codes spread along each of them, from the widest to the narrowest.
+# PCA knows no words: nobody said what a direction means, and each brings several changes along. Now the same edits
+# on four codes of one photo: yours of W, and three of W+, after 30 steps, after 100 (you have that one), and after
+# 400.
 
 # %% tags=["nbval-ignore-output"]
-statistics = latent_statistics(generator)
-variance = statistics.std.square().cpu()
-for count in (10, 50):
-    print(f"the first {count} of {len(variance)} directions hold {variance[:count].sum() / variance.sum():.0%}")
-course.plot({"random codes": statistics.std.cpu()}, "principal direction", "spread", log=True)
+early, _ = search(generator.synthesis, start_w_plus, distance, 30)
+late, _ = search(generator.synthesis, found_w_plus, distance, 300)
+code_w = found_w.repeat(1, generator.num_ws, 1)
+found = {"W": code_w, "W+, 30": early, "W+, 100": found_w_plus, "W+, 400": late}
+with torch.no_grad():
+    edited = {name: generator.synthesis(variants(code)) for name, code in found.items()}
 
 # %% [markdown]
-# Mind the logarithmic scale. Few directions hold nearly all of the variance, that is of the squared spread, and along
-# the last ones faces hardly differ. A step that is small for the first is enormous for the last, and plain distance
-# does not see it.
+# ### Exercise 2.6 (diagnose, difficulty 1 of 3, 6 minutes): a blind test
 #
-# So Zhu et al. divide by the spread along each direction. `statistics.whiten(w)` does all three things, and what comes
-# out is *whitened*: for random codes each number has about mean 0 and spread 1.
+# Which codes take the edits best, and which worst: W, or W+ after 30, 100 or 400 steps? Write down a ranking. Then
+# judge without knowing: the next cell shows the four edits of all four codes, 16 images in random order.
+# List in `broken` the numbers of those that are no proper face any more: torn or doubled features, smears, patches
+# that do not fit. (If your images differ from those of the solutions, so do the numbers.)
 #
-# ### Exercise 2.5 (fill, difficulty 2 of 3, 8 minutes): strangeness
-#
-# Given `w_plus` [N, num_ws, w_dim] and `statistics`, return for each code the root of the mean square of its
-# whitened numbers: a float tensor [N] of values from 0 up. About 1 is ordinary.
-#
-# <details><summary>Hint 1</summary><code>statistics.whiten(w_plus)</code> has the shape of
-# <code>w_plus</code>.</details>
-# <details><summary>Hint 2</summary>Square, mean over dims 1 and 2, root.</details>
+# <details><summary>Hint 1</summary>Look at eyes and mouth first, then at the outline of the head.</details>
+# <details><summary>Hint 2</summary>An odd expression, or another person, is not broken. Decide quickly; four to
+# ten are a usual count.</details>
 
+# %% tags=["nbval-ignore-output"]
+mixed, whose = checks.shuffle({name: some[1:] for name, some in edited.items()}, seed=0)
+alt = "Sixteen edited images in random order: whole faces, and some with smeared eyes or hair"
+course.show(mixed.cpu(), list(range(16)), columns=4, size=144, alt=alt)
 
 # %%
-def strangeness(w_plus, statistics):
-    ### BEGIN SOLUTION
-    return statistics.whiten(w_plus).square().mean(dim=(1, 2)).sqrt()
-    ### END SOLUTION
-
-
-# %%
-checks.check_strangeness(strangeness)
+broken = None
+### BEGIN SOLUTION
+broken = [0, 1, 4, 5, 6, 9, 10]
+### END SOLUTION
 
 # %% tags=["nbval-ignore-output"]
-strange = {name: strangeness(code, statistics).median().item() for name, code in codes.items()}
-course.bars(strange, "strangeness", size=(8, 3))
+checks.check_blind_test(broken, whose)
 
 # %% [markdown]
-# Compare with the random faces. The code found in Z is ordinary, because it comes out of the mapping network as
-# they do. A search in W or W+ may take any vector, whether some $z$ leads to it or not. It goes wherever the loss
-# falls, above all along directions that faces do not use: in the diagram above, it leaves the bent region. What W
-# keeps, even so, is the agreement of the rows.
+# Was your ranking right? Here are the same images in order, beside the unedited ones.
+
+# %% tags=["nbval-ignore-output"]
+labels = [label for name in edited for label in (name, "", "", "", "")]
+alt = (
+    "Four rows of a woman and four edits. In W all are whole faces; in W+ they look flat after 30 "
+    "steps, have patches at eyes and hair after 100, and torn eyes and mouths after 400"
+)
+course.show(torch.cat(list(edited.values())).cpu(), labels, columns=5, size=128, alt=alt)
+
+# %% [markdown]
+# What differs between the four codes? Measure two distances: that of the image to the photo, in decibels, and that
+# of the code to W, for which you have everything: how far it is from the nearest code of W. The unit is the standard
+# deviation of random codes.
+
+
+# %% tags=["nbval-ignore-output"]
+def from_w(w_plus):
+    """How far each code is from W, in standard deviations of random codes: [N]."""
+    away = (w_plus - same_rows(w_plus)).square().mean(dim=(1, 2)).sqrt()
+    return away / spread.square().mean().sqrt()
+
+
+for name, code in found.items():
+    decibels = psnr(edited[name][:1], photo).item()
+    print(f"{name:7s} {decibels:4.1f} dB, {from_w(code).item():.2f} from W")
+
+# %% [markdown]
+# Compare the last column with your marks. A search in W+ leaves W at once, before it is any closer to the photo, and
+# the longer it goes on, the closer its image comes and the further its code goes from W. This is the **distortion-editability
+# trade-off** (Tov et al. 2021): *distortion* is the distance to the photo, [*editability*](GLOSSARY.md#editability)
+# how well the code takes edits.
 #
-# So a term that pulls back is worth a try: `p_norm_weight` adds the square of this strangeness to the loss, with
-# the weight that Zhu et al. give, 0.001. What does it cost?
-
-# %% tags=["nbval-ignore-output"]
-pulled = i2s.embed(photo, space="w+", p_norm_weight=0.001, **options)
-for name, result in {"without": in_w_plus, "with": pulled}.items():
-    value = strangeness(result.w_plus.to(lab.device), statistics).item()
-    print(f"{name:8s} strangeness {value:4.1f}, PSNR {psnr(result.image, photo.cpu()).item():.1f} dB")
-alt = "The face found without the term, with it, and the photo: the first two are hard to tell apart"
-course.show(torch.cat([in_w_plus.image, pulled.image, photo.cpu()]), ["without", "with", "photo"], size=192, alt=alt)
-
-# %% [markdown]
-# Read both numbers together: how much strangeness is gone, and for how many decibels? Then look whether you see those
-# decibels.
+# Why? The search fits the *differences between the rows* to this one image. On another face they are wrong, and show
+# as patches and tears. So the distance from W is a warning and not a judgement: it says how much has been fitted,
+# not whether a given edit breaks. Zhu et al. (2020) measure how unusual each row is, as a **Mahalanobis distance**
+# in [**P space**](GLOSSARY.md#p-space), and keep it small during the search; lesson 5 uses that.
 #
 # ## 2.5 Between two codes
 #
-# Why care for ordinary codes? The loss has looked at one code only, and every edit leaves it. The simplest edit
-# is a straight line from one code to another, `i2s.morph`: $\lambda$ times the first and $1 - \lambda$ times the
-# second. Codes of faces lie on a bent sheet, the [manifold](GLOSSARY.md#manifold), and between two of them lie faces.
-# What lies between a cat and a cup?
+# A walk from one code to another is an edit, too: `i2s.morph` takes $\lambda$ times the first and $1 - \lambda$
+# times the second. Codes that the mapping network makes lie on a thin sheet in the space of all vectors, the
+# [**manifold**](GLOSSARY.md#manifold) of faces. W is bent less than Z (Karras et al. 2019), so that
+# the straight line between two of its codes stays close to the sheet: it leads through faces. What lies between
+# two codes of W+, or between a cat and a cup?
 
 # %% tags=["nbval-ignore-output"]
-lam = torch.linspace(1, 0, 6)
-face, cat_code, cup_code = wide.cpu()
+lam = torch.linspace(1, 0, 5)
+cat_code, cup_code = things_w_plus.w_plus.to(lab.device).split(1)
+walks = {
+    "random faces": (faces[34], faces[12]),
+    "her, in W": (code_w, faces[12]),
+    "her, in W+": (late, faces[12]),
+    "cat to cup": (cat_code, cup_code),
+}
+
+# %% tags=["nbval-ignore-output"]
 with torch.no_grad():
-    one, other = generator.mapping(generator.sample_z(2, seed=40), truncation_psi=0.7).cpu()
-walks = {"random faces": (one, other), "photo to face": (face, other), "cat to cup": (cat_code, cup_code)}
-with torch.no_grad():
-    rows = [generator.synthesis(i2s.morph(a, b, lam).to(lab.device)) for a, b in walks.values()]
-labels = [name if k == 0 else f"lambda {lam[k]:.1f}" for name in walks for k in range(6)]
-alt = "Three walks of six stops: between two random faces, from the photo to a face, and from the cat to the cup"
-course.show(torch.cat(rows).cpu(), labels, columns=6, size=144, alt=alt)
+    rows = [generator.synthesis(i2s.morph(a, b, lam)) for a, b in walks.values()]
+labels = [name if k == 0 else "" for name in walks for k in range(5)]
+alt = (
+    "Four walks of five stops. From a random face to another, and from the woman in W to that one, "
+    "all stops are faces; from the woman in W+ too, with a patch in the hair at first; half way from "
+    "the cat to the cup is a dim face"
+)
+course.show(torch.cat(rows).cpu(), labels, columns=5, size=128, alt=alt)
 
 # %% [markdown]
-# Go through the rows. In the first, both ends are codes of W, and the stops are faces of nobody. The second
-# starts at a code of W+, but at one of a face: do its stops hold? In the third there is no kind of thing between
-# a cat and a cup that the generator could draw: the two fade into each other, and in the middle parts of faces
-# shine through, since faces are what the layers know.
+# Go through the rows. In the first two, both ends are codes of W, and so are the stops: faces of nobody, but faces.
+# The third begins closer to the photo, and holds better than the edits did: each stop takes only the share $\lambda$ of
+# what was fitted to her, on the way to a code of W. In the fourth both ends are far from W, and there is nothing
+# between a cat and a cup that the generator could draw: they fade into each other, and a face shines through, since
+# faces are what the layers know.
 #
-# ### Exercise 2.6 (explain, difficulty 1 of 3, 4 minutes): which space would you choose?
+# ### Exercise 2.7 (explain, difficulty 1 of 3, 5 minutes): which space would you choose?
 #
 # A museum wants (a) to show a portrait exactly as it is, drawn by the generator, and (b) to let visitors walk
-# smoothly from their own face to the portrait's. Write into the string `answer` which of W and W+ you would
-# choose for (a) and for (b), and why, in two or three sentences.
+# smoothly from their own face to the portrait's. Set `exact` and `walk` to the space that you would choose for (a)
+# and for (b), and write your reasons into `answer`, in two or three sentences (the check reads English, and looks
+# for words, not for sense).
 #
-# <details><summary>Hint 1</summary>Which space came closest to the photo?</details>
-# <details><summary>Hint 2</summary>In which space do all layers have to agree on one face?</details>
+# <details><summary>Hint 1</summary>What does nobody do with the portrait in (a)?</details>
+# <details><summary>Hint 2</summary>Each stop of the walk is an edit.</details>
 
 # %%
-answer = ""
+exact, walk, answer = None, None, ""
 ### BEGIN SOLUTION
+exact, walk = "W+", "W"
 answer = (
-    "For (a) W+, because only there does the image come close enough to the portrait to be taken for it. "
-    "For (b) W: all layers read the same vector, so what it draws stays a face, and so does every stop of the walk. "
-    "Visitors will forgive that it is not quite theirs. W+ with the term of section 2.4 is a way between."
+    "W+ comes closest to the portrait, which is all that counts where nothing is edited. On a walk every stop is an "
+    "edit: in W all layers agree on one face, so the stops stay faces, and visitors forgive that the ends are not "
+    "quite theirs."
 )
 ### END SOLUTION
 
 # %%
-checks.check_choice_of_space(answer)
+checks.check_choice_of_space(exact, walk, answer)
 
 # %% [markdown]
 # ## What you have seen
 #
-# - [Z](GLOSSARY.md#z) and [W](GLOSSARY.md#w) hold few images, [W+](GLOSSARY.md#w-plus) almost any.
-# - The more a space can hold, the less its codes mean: W+ draws a cat by telling each layer something else.
-# - Plain distance to the mean hides how strange a code is; whitened [P space](GLOSSARY.md#p-space) shows it.
-# - Lines between codes on the [manifold](GLOSSARY.md#manifold) lead through faces; other lines do not.
+# - One loop searches [Z](GLOSSARY.md#z), [W](GLOSSARY.md#w) and [W+](GLOSSARY.md#w-plus); they differ in what is
+#   adjusted. Z and W come near a face, W+ to almost any image.
+# - W is the part of W+ whose rows agree. What makes a cat of a face lies in the differences between rows.
+# - **Distortion against editability**: the longer a search in W+, the closer its image, and the worse it takes edits.
 #
 # **Ask yourself**
 #
@@ -416,5 +519,17 @@ checks.check_choice_of_space(answer)
 # <details><summary>How many rows of a code in W are free?</summary>One; all layers read the same.</details>
 # <details><summary>Is a code with a smaller loss always the better one?</summary>No. It may draw the photo
 # exactly, and fall apart at the first edit.</details>
+# <details><summary>A search in W adjusts one vector freely. Does every result lie where the mapping network
+# leads?</summary>No: nothing in the loss asks for it. But all layers read the same vector, and that alone keeps
+# most of a face.</details>
+#
+# **Try for yourself**
+#
+# - Start the search in Z from ten random faces, and keep the best. How close does it come to W?
+# - Edit the cat. Which directions still do something that you can name?
+# - Search with all layers sharing two vectors, one for the first half of the rows and one for the second. Where
+#   does this space lie between W and W+, in decibels and after the edits?
+# - Read Tov et al., *Designing an Encoder for StyleGAN Image Manipulation*
+#   ([arXiv 2102.02766](https://arxiv.org/abs/2102.02766)).
 #
 # **Next:** [lesson 3](03_loss_design.ipynb): what "close to the photo" should mean.

@@ -15,10 +15,12 @@
 #
 # | | |
 # |---|---|
-# | **Goals** | morph two faces; give one person's smile to another; cross content with style; see where each edit breaks; say what must not be done with it |
-# | **Before** | lessons 1 and 2 |
-# | **Time** | about 60 minutes; the cells take about half a minute on a laptop |
-# | **You will see** | one person become another; a smile given away; the colours of one face on another; faces that break |
+# | **Goals** | morph two faces; give one person's smile to another; find the rows that carry it; cross content with style; choose between a closer embedding and one that can be edited; say what must not be done with all this |
+# | **Before** | lessons 1 and 2; 4.2 helps |
+# | **Time** | about 75 minutes; the cells take about two minutes on a laptop |
+# | **You will see** | one person turn into another; a smile that was never photographed; faces that break, and why; your own photo edited |
+#
+# ![Three people, each before and after an edit: neutral and with a smile that was never photographed; a woman and her morph with a man, half-way; a woman, and she in cold grey-blue light, with an older skin](images/editing.jpg)
 #
 # ![Three edits on codes: a morph is a point on a line; an expression is the difference of two codes of one person, added to another; a crossover takes the first rows of one code and the last of another](images/edits.svg)
 
@@ -29,50 +31,65 @@ from IPython.display import display
 import i2s
 from i2s import course
 from i2s.course import lesson05 as checks
+from i2s.course.checks import compare_guess
+from i2s.course.lesson05 import changes, draw, nearest, remaining
 
-lab = course.setup(steps=50)
-generator = lab.generator
+lab = course.setup(steps=240)
+generator, net = lab.generator, lab.perceptual
 
 # %% [markdown]
 # ## 5.1 Whose faces are these?
 #
-# The people below let themselves be photographed for the **Face Research Lab London Set** (DeBruine and Jones 2017, CC BY 4.0), neutral and
-# smiling, and agreed that their photos may be used in studies on the web and to illustrate research. We embedded them in W+, the smiling
-# photo from the neutral one's code; the course ships the codes, so this lesson needs no network. They are people: what you make of their faces stays in this notebook.
+# These people had their photographs taken for the **Face Research Lab London Set** (DeBruine and Jones 2017, CC BY 4.0),
+# neutral and smiling, and agreed that the photos may be used in studies on the web and to illustrate research. The
+# generator was never trained on them. The course ships their codes, not the photos, so this lesson needs no internet.
+# They are people: what you make of their faces stays in this notebook.
 
 # %%
 people = course.load_people(generator)
+print(len(people.names), "people, codes", list(people.neutral.shape[1:]))
+print(people.settings)
 print(people.attribution)
 
+# %% [markdown]
+# The second line says how the codes were found, and that it is *not* quite the method of Image2StyleGAN: a term was
+# added to its loss, a **regularisation** that keeps codes near those of random faces. Section 5.6 shows what it costs
+# and what it brings.
+
 # %%
-with torch.no_grad():
-    neutral, smiling = (generator.synthesis(codes.to(lab.device)).cpu() for codes in (people.neutral, people.smiling))
-labels = [*people.names, *(f"{name}, smiling" for name in people.names)]
-alt = "Eight people drawn from their codes: neutral in the upper row, smiling in the lower one"
-course.show(torch.cat([neutral, smiling]), labels=labels, columns=len(people.names), alt=alt)
+neutral = draw(generator, people.neutral)
+smiling = draw(generator, people.smiling)
+some = [0, 3, 5, 7]
+labels = [people.names[k] for k in some] + ["smiling"] * len(some)
+alt = "Four people: neutral above; below them their smiles, two broad, two faint"
+pairs = torch.cat([neutral[some], smiling[some]])
+course.show(pairs, labels, columns=4, size=192, alt=alt)
 
 # %% [markdown]
-# With a connection to the internet, one of the photos of that set can be fetched (checked, and kept in the cache), uncropped as it was taken;
-# without one the cell says so.
+# With a connection to the internet, one of the photos themselves can be fetched (checked, and kept in the cache), as it
+# was taken, uncropped. Without one the cell says so.
 
 # %% tags=["nbval-ignore-output"]
 original = course.fetch_photo("010", "smiling", progress=False, say=print)
-course.show(i2s.load_photos(original, 256), size=256, alt="A photo of the London Set") if original else None
+if original:
+    alt = "A photo of the London Set, uncropped: person 1, smiling"
+    display(course.show(i2s.load_photos(original, 256), size=256, alt=alt))
 
 # %% [markdown]
 # ## 5.2 Morphing
 #
-# Every place on the straight line between two codes is a code, too. With $w_1$ and $w_2$ of two people, $\lambda$ says how much of the first is
-# in it:
+# [Morphing](GLOSSARY.md#morphing) is **interpolation** between two codes: every point of the straight line between them
+# is a code as well. With $w_1$ and $w_2$ of two people, $\lambda$ says how much of the first is in it:
 #
 # $$w = \lambda\,w_1 + (1 - \lambda)\,w_2$$
 #
 # ### Exercise 5.1 (fill, difficulty 1 of 3, 5 minutes): morph
 #
-# Given two codes `w1`, `w2` [num_ws, w_dim] and a list of numbers `lams`, return a batch of codes [len(lams), num_ws, w_dim], one for each lambda.
+# Given two codes `w1`, `w2`, each [num_ws, w_dim], and a list of numbers `lams`, return a batch of codes
+# [len(lams), num_ws, w_dim], one for each lambda.
 #
-# <details><summary>Hint 1</summary><code>torch.stack</code> makes a batch of a list of codes.</details>
-# <details><summary>Hint 2</summary>lambda 1 must give w1, lambda 0 w2.</details>
+# <details><summary>Hint 1</summary>Try one lambda first: what should come out for 1, what for 0?</details>
+# <details><summary>Hint 2</summary>A list of tensors of one shape becomes a batch with <code>torch.stack</code>.</details>
 
 
 # %%
@@ -86,85 +103,110 @@ def morph(w1, w2, lams):
 checks.check_morph(morph)
 
 # %%
-lams = [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]
-with torch.no_grad():
-    frames = generator.synthesis(morph(people.neutral[0], people.neutral[1], lams).to(lab.device)).cpu()
-alt = "Person 1 turns into person 2 in six images, each a face"
-course.show(frames, labels=[f"lambda {lam}" for lam in lams], columns=6, alt=alt)
+lams = [1.0, 0.75, 0.5, 0.25, 0.0]
+frames = draw(generator, morph(people.neutral[5], people.neutral[3], lams))
+labels = [f"lambda {lam:g}" for lam in lams]
+alt = "A woman turns into a man in five steps, each of them a face"
+course.show(frames, labels, columns=5, size=192, alt=alt)
 
 # %% [markdown]
-# The same with a slider, from the first person through the second to the third: 0, 1 and 2 are the people themselves. It can be moved with the
-# arrow keys once it is selected; the button beside it plays the whole way. The contact sheet below it shows the same.
+# The same with a slider, from the first person through a second to a third: 0, 1 and 2 are the people themselves. Once
+# the slider is selected, the arrow keys move it; the button beside it plays the whole way.
 
 # %% tags=["nbval-ignore-output"]
-explorer = course.MorphExplorer(generator, list(people.neutral[:3]), names=people.names[:3])
+chosen = [0, 7, 6]
+names = [people.names[k] for k in chosen]
+explorer = course.MorphExplorer(generator, list(people.neutral[chosen]), names=names)
 display(explorer)
 explorer.snapshot()
 
 # %% [markdown]
 # ## 5.3 Expression transfer
 #
-# Somebody, the *source*, is photographed twice: neutral, $w_2$, and smiling, $w_3$. What changes in the code is the smile. Add it to the neutral
-# code $w_1$ of somebody else, the *target*:
+# Somebody, the **source**, was photographed twice: neutral, $w_2$, and smiling, $w_3$. The difference of the two codes
+# is added to the neutral code $w_1$ of somebody else, the **target**. This is
+# [expression transfer](GLOSSARY.md#expression-transfer):
 #
 # $$w = w_1 + \lambda\,(w_3 - w_2)$$
 #
-# ### Exercise 5.2 (fill, difficulty 1 of 3, 5 minutes): give a smile
+# The paper gives no $\lambda$. We hope that the difference is the smile, and nothing but the smile.
 #
-# Given the codes `w1` of the target, `neutral2` and `smiling2` of the source, each [num_ws, w_dim], and the number `lam`, return the target's code
-# with `lam` times the source's smile, [num_ws, w_dim].
+# ### Exercise 5.2 (fill, difficulty 1 of 3, 5 minutes): transfer an expression
 #
-# <details><summary>Hint 1</summary>With lam = 0 nothing may change.</details>
-# <details><summary>Hint 2</summary>Smiling minus neutral, not the other way.</details>
+# Given `w1` of the target, `w2` and `w3` of the source, each [num_ws, w_dim], and the number `lam`, return the edited
+# code, [num_ws, w_dim].
+#
+# <details><summary>Hint 1</summary>What has to come out for lam = 0? And if source and target are the same person, for lam = 1?</details>
+# <details><summary>Hint 2</summary>If the target turns into the source, a code was added where a difference should be.</details>
 
 
 # %%
-def give_smile(w1, neutral2, smiling2, lam):
+def transfer(w1, w2, w3, lam):
     ### BEGIN SOLUTION
-    return w1 + lam * (smiling2 - neutral2)
+    return w1 + lam * (w3 - w2)
     ### END SOLUTION
 
 
 # %%
-checks.check_give_smile(give_smile)
-
-# %%
-source, targets = 0, (1, 2, 3)  # person 1's smile, given to three others
-amounts = [0.0, 0.5, 1.0, 1.5]
-codes = [
-    give_smile(people.neutral[k], people.neutral[source], people.smiling[source], lam)
-    for k in targets
-    for lam in amounts
-]
-with torch.no_grad():
-    frames = generator.synthesis(torch.stack(codes).to(lab.device)).cpu()
-labels = [f"{people.names[k]}, {lam:g} x" for k in targets for lam in amounts]
-alt = "Three people, a row each, with more and more of person 1's smile: mouths open, and then eyes and cheeks break"
-course.show(frames, labels, columns=4, alt=alt)
+checks.check_transfer(transfer)
 
 # %% [markdown]
-# Follow each row from left to right. Where does the smile come, and what comes along that is no smile? At which amount does the face give way?
+# First one source, person 1, and three targets, with more and more of the source's smile.
+
+# %%
+source, targets = 0, (3, 6, 4)
+amounts = [0.0, 0.5, 1.0, 1.5]
+pair = people.neutral[source], people.smiling[source]
+codes = [transfer(people.neutral[k], *pair, lam) for k in targets for lam in amounts]
+labels = [f"{people.names[k]}, {lam:g} x" for k in targets for lam in amounts]
+alt = (
+    "Three people, a row each, with more and more of person 1's smile: "
+    "mouths open, eyes narrow, and at 1.5 x the faces are overdrawn"
+)
+course.show(draw(generator, codes), labels, columns=4, size=192, alt=alt)
+
+# %% [markdown]
+# None of these smiles was ever photographed. Mouths open, teeth appear, cheeks rise; at 1.5 x hair and light change, too.
 #
-# Is one person's smile like another's, as a direction in W+? The cosine between two people's smiles, $w_3 - w_2$, would be about 0 if they had nothing in common
-# (the spread of a random pair's cosine is $1/\sqrt{\text{numbers}}$), and 1 if they were equal.
+# The same formula and the same targets, with person 8 as the source, who smiles only faintly:
+
+# %%
+source = 7
+pair = people.neutral[source], people.smiling[source]
+codes = [transfer(people.neutral[k], *pair, lam) for k in targets for lam in amounts]
+alt = (
+    "The same three with person 8's difference: no smile, but heads that "
+    "rise and turn, jaws that grow, and at 1.5 x eyes and cheeks that break"
+)
+course.show(draw(generator, codes), labels, columns=4, size=192, alt=alt)
+
+# %% [markdown]
+# Heads rise and turn, jaws grow, and hardly a smile: person 8 held the head differently in the second photo.
+#
+# The difference $w_3 - w_2$ holds *everything* in which the two codes differ: the smile, but also how the head was held
+# in the second photo, and what the search happened to find. How much of it do people share? The **cosine** of two
+# people's differences is 1 if they are equal, up to their length, and near 0 if they have nothing in common: two random
+# directions of so many numbers have a cosine of about $\pm 1/\sqrt{\text{numbers}}$.
 
 # %%
 smiles = (people.smiling - people.neutral).flatten(1)
-similar = torch.nn.functional.cosine_similarity(smiles[:, None], smiles[None], dim=2)
-others = similar[~torch.eye(len(smiles), dtype=torch.bool)]
-print(f"cosines of two people's smiles: mean {others.mean():.2f}; chance {smiles.shape[1] ** -0.5:.2f}")
+smiles = smiles / smiles.norm(dim=1, keepdim=True)  # [people, num_ws * w_dim]
+cosines = (smiles @ smiles.T)[~torch.eye(len(smiles), dtype=torch.bool)]
+chance = smiles.shape[1] ** -0.5
+print(f"cosine of two people's smiles: mean {cosines.mean():.2f}, chance {chance:.3f}")
 
 # %% [markdown]
-# A mean above chance says that smiles share a direction; a mean far below 1 says that most of each difference is that person's own.
+# Far above chance: smiles share a direction. Far below 1: most of each difference is that person's own. What is shared
+# can be separated from what is not by a **mean**.
 #
 # ### Exercise 5.3 (ablate, difficulty 2 of 3, 8 minutes): the smile of many
 #
-# One person's difference also holds what else changed: the light, the head. Given `neutral` and `smiling`, both [people, num_ws, w_dim], return
-# the **mean** smile of all people but the one at index `left_out`, [num_ws, w_dim], so that it can be given to that one.
+# Given `neutral` and `smiling`, both [people, num_ws, w_dim], return the mean difference, smiling minus neutral, of all
+# people but the one at index `left_out`, [num_ws, w_dim]. That one is left out so that it can be the target: its own
+# smile must not be in what it is given.
 #
-# <details><summary>Hint 1</summary><code>[k for k in range(len(neutral)) if k != left_out]</code> are the others.</details>
-# <details><summary>Hint 2</summary>A tensor can be indexed with such a list: it gives those people's codes. The mean over people is that over dim
-# 0.</details>
+# <details><summary>Hint 1</summary>First make the differences of all, then choose whose to keep. Which of the two steps needs <code>left_out</code>?</details>
+# <details><summary>Hint 2</summary>A tensor takes a list of indices, or a tensor of booleans, in its brackets. Over which of the three dimensions does the mean run?</details>
 
 
 # %%
@@ -179,133 +221,363 @@ def mean_smile(neutral, smiling, left_out):
 checks.check_mean_smile(mean_smile)
 
 # %%
-one = 1
-own, single = people.neutral[one], people.smiling[0] - people.neutral[0]
-smile = mean_smile(people.neutral, people.smiling, one)
-print(f"length of one smile {single.norm():.1f}, of the mean smile {smile.norm():.1f}")
-short = single * smile.norm() / single.norm()
-codes = [own, own + 1.5 * single, own + 1.5 * short, own + 1.5 * smile, people.smiling[one]]
-with torch.no_grad():
-    frames = generator.synthesis(torch.stack(codes).to(lab.device)).cpu()
-labels = ["neutral", "one smile", "one, shortened", "mean smile", "own smile"]
-alt = "Person 2: neutral; one smile, eyes broken; the same, shortened, eyes uneven; the mean smile, whole; her own"
-course.show(frames, labels, alt=alt)
+everyone = range(len(people.names))
+shared = [mean_smile(people.neutral, people.smiling, k) for k in everyone]
+shared = torch.stack(shared)  # [people, num_ws, w_dim]: each one's own smile left out
+single = (people.smiling - people.neutral).roll(1, dims=0)  # of the person before
+print(f"length of one smile {single.flatten(1).norm(dim=1).mean():.1f},", end=" ")
+print(f"of the mean smile {shared.flatten(1).norm(dim=1).mean():.1f}")
 
 # %% [markdown]
-# In the middle are three smiles, each with $\lambda = 1.5$. The mean is much shorter than one person's difference, since
-# what is each one's own cancels in it. So compare it with the one that was shortened to the same length: which keeps
-# more of the face? The last is the smile that this person really has, from the second photo.
-#
-# ## 5.4 Style transfer by crossover
-#
-# At 1024 px the paper takes the first 9 of 18 rows from the **content** image and the last 9 from the **style** image. What does that mean
-# for fewer rows? Nine rows at 1024 px are half of them, and also the layers up to 64 px (all of them in StyleGAN2; in
-# StyleGAN, with its two rows a size, the ninth is the first of 64 px). For us these are two answers:
+# The mean is much shorter, since what is each one's own cancels in it. A fair comparison gives the single smile the
+# same length. The last image is the smile that this person really has.
 
 # %%
-from i2s.edits import split_for
-
-for resolution in (1024, generator.resolution):
-    half, sixty_four = split_for(resolution), split_for(resolution, upto=64)
-    print(
-        f"{resolution} px: {2 * (resolution.bit_length() - 2)} rows; half of them {half}, layers up to 64 px {sixty_four}"
-    )
+one = 6
+own = people.neutral[one]
+short = single[one] * shared[one].norm() / single[one].norm()
+codes = [own, own + single[one], own + short, own + shared[one], people.smiling[one]]
+labels = ["neutral", "one smile", "the same, shortened", "mean smile", "own smile"]
+alt = (
+    "Person 7: neutral; one smile, with a turned head; the same, shortened; "
+    "the mean smile, closed to half; her own smile, with closed lips"
+)
+course.show(draw(generator, codes), labels, columns=5, size=192, alt=alt)
 
 # %% [markdown]
-# ### Exercise 5.4 (predict, difficulty 1 of 3, 3 minutes): what will come from the style?
-#
-# With half of the rows from each, what will the result take from the **style** image? Set `prediction` to `"pose"`, `"colours"` or `"identity"`.
-#
-# <details><summary>Hint 1</summary>Which rows are coarse, the first or the last? See lesson 1.</details>
-# <details><summary>Hint 2</summary>The style gives the last rows: the fine ones.</details>
+# Now for all of them. How far is each edited face from that person's *own* smile, as a share of the distance of their
+# neutral face? The distance is that of the feature maps, as in lesson 3, once of whole images and once of the mouth and
+# cheeks cut out of them. Below 1 is nearer to the own smile, above 1 farther away than no edit at all.
 
 # %%
-prediction = None
+cut = checks.cut
+for name, added in {"one smile": single, "mean smile": shared}.items():
+    for lam in (0.5, 1.0, 1.5):
+        edited = draw(generator, people.neutral + lam * added)
+        whole = remaining(net, edited, neutral, smiling).mean()
+        mouth = remaining(net, cut(edited), cut(neutral), cut(smiling)).mean()
+        print(f"{name}, {lam:g} x: whole image {whole:.2f}, mouth {mouth:.2f}")
+
+# %% [markdown]
+# One person's difference leads *away* from the own smile, at every strength, convincing as its images may be: people
+# smile each in their own way, and hold their heads differently. Half to once the mean smile leads nearer, on the whole
+# image. More is more than most of these people smile.
+#
+# Is the mean smile **clean**, that is, does it change the smile and leave the rest? Where do pixels change, and is the
+# edited face still most like that person, among all when they smile?
+
+# %%
+edits = {"own smile": smiling}
+edits["one smile"] = draw(generator, people.neutral + single)
+edits["mean smile"] = draw(generator, people.neutral + shared)
+for name, images in edits.items():
+    moved = changes(neutral, images)
+    right = (nearest(net, images, smiling) == torch.arange(len(images))).sum()
+    print(f"{name}: mouth {moved['mouth']:.1f} of 255,", end=" ")
+    print(f"background {moved['background']:.1f}; {right} of {len(images)} recognised")
+
+# %%
+maps = [(images - neutral).abs().mean(dim=(0, 1)) for images in edits.values()]
+alt = (
+    "Where pixels change, bright: mouth, eyes and the outline of the head in "
+    "all three maps, least around the head for the mean smile"
+)
+course.show_maps(torch.stack(maps), list(edits), columns=3, size=256, alt=alt)
+
+# %% [markdown]
+# Clean, but not perfectly: the mean smile changes the background least, and all but one are still recognised; the
+# outline of the head moves a little with it, as it does when people really smile.
+#
+# ## 5.4 Which rows carry the smile?
+#
+# Rows of a code decide different things (lesson 1): rows 0 to 3, at 4 and 8 px, are coarse, 4 to 7, at 16 and 32 px,
+# middle, 8 to 11 fine. Does a smile need all of them?
+#
+# ### Exercise 5.4 (predict, difficulty 1 of 3, 3 minutes): a number first
+#
+# The mean smile, added whole, leaves some share of the distance of the mouth, as you have just read. What if it is
+# added in the middle rows 4 to 7 alone? Set `guess` to the percentage of the neutral face's distance that you expect to
+# remain. 100 would mean: no nearer to the own smile than before.
+#
+# <details><summary>Hint 1</summary>Which of the three groups bent eyes and mouths in lesson 1, which only recoloured them?</details>
+# <details><summary>Hint 2</summary>A number between that of the whole mean smile and 100 would say that the other rows carry a part of it; below it, that they do harm.</details>
+
+# %%
+guess = None
 ### BEGIN SOLUTION
-prediction = "colours"
+guess = 95
 ### END SOLUTION
 
 # %%
-checks.check_crossover_prediction(prediction)
+checks.check_guess(guess)
 
 # %% [markdown]
-# See for yourself, with three of the people and three random faces. The first `split` rows come from the content and the others from the style; a
-# button moves a single row to the other side.
+# ### Exercise 5.5 (ablate, difficulty 2 of 3, 8 minutes): a smile in some rows
+#
+# Given `w1` and `smile`, both [num_ws, w_dim], a number `lam` and a list `rows`, return the code [num_ws, w_dim] that
+# is `w1` with `lam` times the smile added in these rows, and `w1` in all others. `w1` itself must stay as it is.
+#
+# <details><summary>Hint 1</summary>What is changed has to be a copy: <code>clone()</code>.</details>
+# <details><summary>Hint 2</summary>Two tensors can be indexed with the same list of rows.</details>
+
+
+# %%
+def smile_in_rows(w1, smile, lam, rows):
+    ### BEGIN SOLUTION
+    result = w1.clone()
+    for row in rows:
+        result[row] += lam * smile[row]
+    return result
+    ### END SOLUTION
+
+
+# %%
+checks.check_smile_in_rows(smile_in_rows)
+
+# %%
+groups = {"coarse": range(0, 4), "middle": range(4, 8), "fine": range(8, 12)}
+groups["all"] = range(12)
+measured = {}
+for name, rows in groups.items():
+    codes = [smile_in_rows(people.neutral[k], shared[k], 1.0, rows) for k in everyone]
+    mouths = cut(draw(generator, codes))
+    left = remaining(net, mouths, cut(neutral), cut(smiling))
+    measured[name] = 100 * left.mean().item()
+label = "distance left, mouth, %"
+course.bars(measured, label, xlabel="rows with the mean smile")
+
+# %%
+compare_guess(guess, measured["middle"], "middle rows, what remains (%)")
+
+# %%
+codes = [smile_in_rows(own, shared[one], 1.5, rows) for rows in groups.values()]
+labels = ["neutral", *(f"{name} rows" for name in groups)]
+alt = (
+    "Person 7: neutral; coarse rows change her hardly; middle rows make her "
+    "smile; fine rows change nothing one sees; all rows: she smiles"
+)
+course.show(draw(generator, [own, *codes]), labels, columns=5, size=192, alt=alt)
+
+# %% [markdown]
+# The middle rows alone make the smile, and by this measure of eight people they do so better than all: in a mean of only
+# seven smiles, what the other rows add is not yet clean. With one source the gain is larger still. So the library's `i2s.transfer_expression` changes the middle rows unless it is told otherwise, with half of the
+# difference ([measured](../data/london-128.md)); `rows=None` is the paper's formula.
+#
+# ## 5.5 Style transfer by crossover
+#
+# At 1024 px the paper takes the first 9 of 18 rows from the **content** image and the last 9 from the **style** image.
+# This is a [crossover](GLOSSARY.md#crossover): rows are swapped, nothing is added or blended. With 12 rows, half of them
+# are 6.
+#
+# ### Exercise 5.6 (fill, difficulty 1 of 3, 5 minutes): crossover
+#
+# Given two codes `content` and `style`, both [num_ws, w_dim], and the number `split`, return the code [num_ws, w_dim]
+# whose first `split` rows are the content's and whose other rows are the style's.
+#
+# <details><summary>Hint 1</summary>What should come out for split = 0, and for split = num_ws?</details>
+# <details><summary>Hint 2</summary>Two pieces, joined along the rows: their lengths have to add up to num_ws.</details>
+
+
+# %%
+def crossover(content, style, split):
+    ### BEGIN SOLUTION
+    return torch.cat([content[:split], style[split:]])
+    ### END SOLUTION
+
+
+# %%
+checks.check_crossover(crossover)
+
+# %% [markdown]
+# The content is person 1; the styles are four random faces, chosen for their light and colours. (In the paper they are
+# also paintings, which have to be embedded first.) Before you run the cell: with 8 rows from the content, what will
+# come from the style? And with 4?
+
+# %%
+random = generator.mapping(generator.sample_z(64, seed=0), truncation_psi=0.7)
+styles = random[[38, 24, 40, 16]].detach().cpu()
+content = people.neutral[0]
+codes = [crossover(content, style, split) for split in (8, 6, 4) for style in styles]
+labels = [f"style {k}" for k in range(1, 5)]
+labels += [f"split {split}" for split in (8, 6, 4) for _ in styles]
+alt = (
+    "Four styles; below each person 1 with 8, 6 and 4 rows of her own: first "
+    "colours, then light and wrinkles, at 4 also a smile and glasses"
+)
+course.show(draw(generator, [*styles, *codes]), labels, columns=4, size=192, alt=alt)
+
+# %% [markdown]
+# With 8 rows of her own, person 1 gets the colours. With 6, the paper's half, also the hard or soft light, skin, and the
+# shadow of glasses. With 4 she begins to look like them: the smile of style 3, the glasses of style 4.
+# More than a tint is taken over, and where style ends and content begins is your choice.
+#
+# With the widget, try others: the first `split` rows come from the content, the others from the style, and a button
+# moves a single row to the other side.
 
 # %% tags=["nbval-ignore-output"]
-strangers = generator.mapping(generator.sample_z(3, seed=40), truncation_psi=0.9).cpu()
-crossing = course.CrossoverExplorer(
-    generator, [*people.neutral[:3], *strangers], names=[*people.names[:3], "random 1", "random 2", "random 3"]
-)
-crossing.style.value = 4  # the fifth of the list, "random 2"
+chosen = [0, 5, 3]
+names = [*(people.names[k] for k in chosen), "style 1", "style 2", "style 3", "style 4"]
+crossed = [*people.neutral[chosen], *styles]
+crossing = course.CrossoverExplorer(generator, crossed, names)
+crossing.style.value = 5  # "style 3"
 display(crossing)
 crossing.snapshot()
 
 # %% [markdown]
-# In the contact sheet, from left to right, the style takes over, two rows at a time from the last. Which of its traits come first, and when does the content stop being the person?
+# ## 5.6 Your own photo: close to it, or easy to edit?
 #
-# ## 5.5 What breaks
-#
-# A line leads on beyond its ends. Does more smile make a bigger smile? And what does a morph give with $\lambda$ below 0 or above 1?
+# Now a photo of yours, if you name a file (or of somebody who agreed to it): square, with eyes and mouth where they are
+# in the faces above, since a face placed otherwise embeds badly (lesson 4). Without a name it is the portrait of lesson
+# 4, Eileen Collins, photographed by NASA.
 
 # %%
-far = [own + lam * smile for lam in (0, 2, 4, 8)]
-beyond = [i2s.morph(people.neutral[0], people.neutral[1], lam) for lam in (-1.0, 2.0)]
-with torch.no_grad():
-    frames = generator.synthesis(torch.stack(far + beyond).to(lab.device)).cpu()
-labels = ["no smile", "2 x", "4 x", "8 x", "morph, lambda -1", "morph, lambda 2"]
-alt = (
-    "No smile; the mean smile 2, 4 and 8 times, from a face to coloured patches; the morph beyond both its ends, broken"
-)
-course.show(frames, labels=labels, columns=6, alt=alt)
+import skimage
+
+file = None  # "me.jpg"
+portrait = skimage.data.astronaut()[15:195, 135:315]
+photo = i2s.load_photos(file or portrait, generator.resolution)
+course.show(photo, size=192, alt="The photo to edit: by default Eileen Collins, smiling")
 
 # %% [markdown]
-# A little further than the codes that are known, faces give way. Lesson 2.5 showed the same for a line between codes that are no faces.
+# Image2StyleGAN looks for the code whose image is closest to the photo, wherever in W+ it lies. Its **distortion** is
+# small, and its **editability** may suffer: far from the codes of random faces nobody knows what a smile does. II2S (Zhu
+# et al. 2020) adds a regularisation to the loss: the mean square $\|v\|^2 / n$ of the numbers of the code in
+# [P space](GLOSSARY.md#p-space), where the last leaky ReLU of the mapping network is undone, and each principal direction
+# is divided by its standard deviation: there random faces have about 1. Its weight is the price.
 #
-# ### Exercise 5.5 (diagnose, difficulty 2 of 3, 5 minutes): a smile that changes the hair
+# Three searches, from the encoder's code, which differ in that weight only:
+
+# %% tags=["nbval-ignore-output"]
+from i2s.latents import latent_statistics
+from i2s.metrics import psnr
+
+statistics = latent_statistics(generator)
+found = {}
+for weight in (0.0, 0.001, 0.02):
+    result = i2s.embed(
+        photo, generator, init="encoder", steps=80, learning_rate=0.03,
+        p_norm_weight=weight, perceptual=net, progress=False,
+    )  # fmt: skip
+    found[weight] = result.w_plus[0].cpu()
+    decibels = psnr(result.image, photo).item()
+    square = statistics.whiten(result.w_plus).square().mean()
+    print(f"weight {weight:g}: PSNR {decibels:.1f} dB, mean square in P space {square:.1f}")
+
+# %% [markdown]
+# Without the term the image is closest, and the mean square of the code hundreds of times that of a random face; with 0.02
+# the code is near theirs, and pays for it in dB. Now the same edits on each of the three codes: the mean smile, taken away and added.
+
+# %%
+smile = (people.smiling - people.neutral).mean(dim=0)
+codes = [code + lam * smile for code in found.values() for lam in (-2.0, 0.0, 1.5)]
+labels = [f"{w:g}, {lam:+g} x" for w in found for lam in (-2.0, 0.0, 1.5)]
+alt = (
+    "Three rows, a weight each: the smile taken away, as found, and exaggerated; "
+    "all are faces, the exaggerated smile most distorted with weight 0"
+)
+course.show(draw(generator, codes), labels, columns=3, size=192, alt=alt)
+
+# %% [markdown]
+# All three take the edit. Looked at closely, the added smile is most distorted with weight 0 and most natural with 0.02: a
+# small difference, of one photo and one edit. Where the price of a close code shows fully is in the *difference* of two
+# codes.
 #
-# A smile taken from one person also turned the hair of another one darker. What is the most likely reason? Set `cause`.
+# ### Exercise 5.7 (diagnose, difficulty 3 of 3, 6 minutes): the difference of nothing
 #
-# - **A** the source's two codes differ in more than the smile
-# - **B** the generator has no row for smiles
-# - **C** lambda was not normalised
+# The first and the last of these three codes draw nearly the same image of the same photo. Their difference should then
+# be nothing. We add it to person 1, with $\lambda = 1$:
+
+# %%
+nothing = found[0.0] - found[0.02]
+codes = [found[0.02], found[0.0], people.neutral[0], people.neutral[0] + nothing]
+labels = ["weight 0.02", "weight 0", "person 1", "plus the difference"]
+alt = (
+    "Two nearly equal images of the photo; person 1; person 1 with their "
+    "difference added: a broken eye, another nose and mouth, paler hair"
+)
+course.show(draw(generator, codes), labels, columns=4, size=192, alt=alt)
+
+# %% [markdown]
+# Person 1 has changed. Which explanation fits all that you have seen? Set `cause` to its letter.
 #
-# <details><summary>Hint 1</summary>The formula adds everything that differs between w3 and w2.</details>
-# <details><summary>Hint 2</summary>W+ has many codes for almost the same image. Would two searches find the same one?</details>
+# - **A** the searches were stopped too early; run to the end, both would arrive at one code
+# - **B** W+ has many codes for nearly one image; what tells them apart hardly shows in this face, but in others it does
+# - **C** $\lambda = 1$ is too much; 0.5 would have been no change at all
+# - **D** the noise inputs differ between the two searches
+#
+# <details><summary>Hint 1</summary>Look at the mean squares above: how far apart are the two codes, and how far apart are their images?</details>
+# <details><summary>Hint 2</summary>What would make the explanation wrong? Which of the four could you test in one line?</details>
 
 # %%
 cause = None
 ### BEGIN SOLUTION
-cause = "A"
+cause = "B"
 ### END SOLUTION
 
 # %%
-checks.check_dark_hair(cause)
+checks.check_same_photo(cause)
 
 # %% [markdown]
-# ## 5.6 Whose face is it?
+# So the smiling photos of this lesson were embedded *from the neutral code*: two independent searches would have left
+# such a difference in every smile.
+#
+# Now edit: choose the code that you would edit, and put the sheet into a file if you like.
+
+# %%
+code = found[0.02]
+between = morph(code, people.neutral[5], [0.5])[0]
+mine = [code, code - 2 * smile, between, crossover(code, styles[1], 6)]
+labels = ["embedded", "smile taken away", "half person 6", "style 2"]
+alt = "The embedded photo and three edits: without the smile, half-way to person 6, and in the cold light of style 2"
+sheet = course.show(draw(generator, mine), labels, columns=4, size=192, alt=alt)
+# sheet.image.save("my-edits.jpg")
+sheet
+
+# %% [markdown]
+# ## 5.7 What breaks
+#
+# A line extends beyond its ends. Does more smile make a bigger smile? And what does a morph give with $\lambda$ below 0
+# or above 1, an **extrapolation**?
+
+# %%
+far = [own + lam * shared[one] for lam in (0, 2, 4, 8)]
+beyond = morph(people.neutral[5], people.neutral[3], [-1.0, 2.0])
+labels = ["no smile", "2 x", "4 x", "8 x", "morph, lambda -1", "morph, lambda 2"]
+alt = (
+    "The smile at 2 x broad, at 4 x with a torn mouth, at 8 x with a broken "
+    "face; beyond the ends of the morph a smeared man and a woman of torn skin"
+)
+course.show(draw(generator, [*far, *beyond]), labels, columns=3, size=192, alt=alt)
+
+# %% [markdown]
+# At 2 x it is a bigger smile; at 4 x the mouth tears, at 8 x the face. Lesson 2 showed the same for a line between codes that are no faces: edits hold near the codes of faces, on the
+# [manifold](GLOSSARY.md#manifold), and break beyond.
+#
+# ## 5.8 Whose face is it?
 #
 # With these few lines anybody's portrait can be made to smile at something they never saw. The tools are the same for a
 # museum, for a game and for a lie. Three rules ([why](GLOSSARY.md#ethics)) that this course keeps, and asks you to keep:
 #
-# - **Ask.** Embed people who agreed to it. Those in the training data and in this lesson are named, with their licences, in [`data/README.md`](../data/README.md).
+# - **Ask.** Embed people who agreed to it. Whose photos are in the training data and in this lesson, and under which licence, stands in [`data/README.md`](../data/README.md).
 # - **Say so.** An image that was made or changed this way says it.
 # - **Do not judge.** Neither a code nor an edit says who somebody is. What the generator draws badly is what it saw too rarely, not what is rare in the world.
 #
-# ### Exercise 5.6 (explain, difficulty 1 of 3, 4 minutes): a request
+# ### Exercise 5.8 (explain, difficulty 1 of 3, 4 minutes): a request
 #
-# A newspaper asks you to make a politician's portrait "a bit friendlier" for its front page. What do you answer, and why? Write two or three
-# sentences into the string `answer`. The check looks for a reason and for a condition, not for one opinion.
+# A newspaper asks you to make a politician's portrait "a bit friendlier" for its front page. What do you answer, and
+# why? Write two or three English sentences into the string `answer`. The check looks for a reason and for a condition, not
+# for one opinion, and shows a model answer.
 #
-# <details><summary>Hint 1</summary>What will readers believe that they see?</details>
-# <details><summary>Hint 2</summary>Who was asked, and what is said beside the image?</details>
+# <details><summary>Hint 1</summary>Whom does the picture tell something, and what?</details>
+# <details><summary>Hint 2</summary>Is there anything that would make it acceptable?</details>
 
 # %%
 answer = ""
 ### BEGIN SOLUTION
 answer = (
-    "I would refuse: readers take a portrait in the news for a photo, and an edited expression would deceive them. "
-    "Only with the consent of the person, and labelled as edited beside the image, could it be shown."
+    "I would refuse: readers take a portrait in the news for a photo, and an edited "
+    "expression would deceive them. Only with the consent of the person, and labelled "
+    "as edited beside the image, could it be shown."
 )
 ### END SOLUTION
 
@@ -315,14 +587,35 @@ checks.check_request(answer)
 # %% [markdown]
 # ## What you have seen
 #
-# - Edits are sums of codes: [morphing](GLOSSARY.md#morphing), [expression transfer](GLOSSARY.md#expression-transfer), [crossover](GLOSSARY.md#crossover).
+# The picture at the top of this lesson, made of all three edits:
+
+# %%
+smiled = smile_in_rows(own, shared[one], 1.5, range(4, 8))
+half = morph(people.neutral[5], people.neutral[3], [0.5])[0]
+codes = [own, smiled, people.neutral[5], half]
+codes += [people.neutral[0], crossover(people.neutral[0], styles[1], 6)]
+labels = ["person 7", "+ smile", "person 6", "half person 4", "person 1", "+ style 2"]
+alt = "Three people, each before and after an edit: a smile, half of another, a style"
+course.show(draw(generator, codes), labels, columns=6, size=192, alt=alt)
+
+# %% [markdown]
+# - Edits are arithmetic on codes: [morphing](GLOSSARY.md#morphing) blends two, [expression transfer](GLOSSARY.md#expression-transfer) adds a difference, [crossover](GLOSSARY.md#crossover) swaps rows.
 # - A difference of two codes holds all that differs; the mean of many holds what they share.
-# - Edits hold near ordinary faces, on the [manifold](GLOSSARY.md#manifold), and break beyond.
+# - The middle rows carry the smile; a direction is cleaner without the rows that it does not need.
+# - A closer embedding is not a better one to edit: **distortion** is traded against **editability**.
+# - Edits hold near codes of faces, on the [manifold](GLOSSARY.md#manifold), and break beyond.
 #
 # **Ask yourself**
 #
 # <details><summary>What does lambda = 2 mean in a morph?</summary>A code beyond w1, away from w2: a caricature of the difference, until it breaks.</details>
-# <details><summary>Why two photos of the <em>same</em> person for a smile?</summary>So that the difference holds the smile and not also another face.</details>
-# <details><summary>Which rows would you change to recolour a face, and which to turn it?</summary>The last ones for colours, the first ones for pose.</details>
+# <details><summary>Why two photos of the <em>same</em> person for a smile, and why one search begun at the other's code?</summary>So that the difference holds the smile, and neither another face nor what two searches happen to find.</details>
+# <details><summary>Two embeddings of one photo reach 30 and 27 dB. Which would you edit?</summary>That of 30 dB shows the photo better. If its code lies far from those of random faces, the other one may be the better start for an edit.</details>
 #
-# You have finished the first edition of this course. What each lesson shows of the paper is in the [map](README.md).
+# **Open questions to try** (nobody will check them)
+#
+# - Cut the fine rows out of the mean smile and add the others twice. Does the background stay?
+# - Make a direction of your own: the mean code of the people with beards minus that of the others. What comes along?
+# - Embed a drawing of a face with the three weights of 5.6, and take it as the style of a crossover.
+# - Two photos of yours, one smiling, embedded as those of 5.1 were: give *your* smile to person 1.
+#
+# What each lesson shows of the paper is in the [map](README.md).

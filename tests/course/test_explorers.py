@@ -152,6 +152,56 @@ def test_watcher_curve_spans_all_planned_steps(generator):
     assert 384 * 0.5 < columns.max() < 384 * 0.65 and rows[columns.argmin()] < rows[columns.argmax()]
 
 
+@pytest.fixture
+def shell():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+class Published:
+    """What cells show: {display id: newest data}."""
+
+    def __init__(self, shell, monkeypatch):
+        self.data = {}
+        monkeypatch.setattr(shell.display_pub, "publish", self.publish)
+
+    def publish(self, data, metadata=None, *, transient=None, update=False, **_):
+        self.data[(transient or {}).get("display_id")] = data
+
+
+@pytest.mark.parametrize("end", ["", "raise KeyboardInterrupt"])
+def test_watcher_leaves_a_still_image_in_its_cell(generator, shell, monkeypatch, end):
+    """Also of a run that was interrupted: a saved notebook shows the last frame, not a widget without a kernel."""
+    shown = Published(shell, monkeypatch)
+    watcher = EmbedWatcher(targets(generator, 1), every=2)
+
+    def run():
+        embed(targets(generator, 1), generator, steps=4, perceptual=FakeFeatureNet(), callback=watcher, progress=False)
+
+    shell.user_ns |= {"watcher": watcher, "run": run}
+    shell.run_cell("watcher")
+    view = "application/vnd.jupyter.widget-view+json"
+    assert [set(data) for data in shown.data.values()] == [{view, "text/plain"}]
+    for _ in range(2):
+        shell.run_cell(f"run(); {end}")
+        (data,) = shown.data.values()
+        assert view not in data and "image at step 4 of 4" in data["text/html"] and data["image/jpeg"]
+    shown.data.clear()
+    shell.run_cell("1")
+    assert not shown.data  # settled once
+
+
+def test_status_is_a_live_region(crossing, generator, codes):
+    explorer = MorphExplorer(generator, codes, names=["a<b", "b", "c"])
+    watcher = EmbedWatcher(torch.zeros(3, 16, 16))
+    for line in (explorer.status, crossing.status, watcher.label):
+        assert line.widget.value.startswith('<span role="status" aria-live="polite">')
+    assert "a&lt;b" in explorer.status.widget.value and "a<b" in explorer.status.value
+    assert explorer.status.widget in explorer.widget.children and crossing.status.widget in crossing.widget.children
+
+
 def test_plot_history_is_an_image(generator):
     result = embed(targets(generator, 1), generator, steps=3, perceptual=FakeFeatureNet(), progress=False)
     sheet = plot_history({"a": result})
@@ -201,7 +251,7 @@ def test_widgets_are_of_kinds_that_old_versions_have(crossing, generator, codes)
 
     shown = kinds(crossing.widget) | kinds(MorphExplorer(generator, codes).widget)
     assert shown == {
-        "VBox", "HBox", "Image", "FloatSlider", "IntSlider", "Play", "Label", "Dropdown", "ToggleButton",
+        "VBox", "HBox", "Image", "FloatSlider", "IntSlider", "Play", "Label", "HTML", "Dropdown", "ToggleButton",
     }  # fmt: skip
 
 

@@ -7,6 +7,12 @@ import nbformat
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LESSONS = sorted(p.stem for p in (NOTEBOOKS / "source").glob("*.py"))
 STUB = "raise NotImplementedError()"
+BLANK = "# YOUR ANSWER HERE"  # where a stub would stop "Run all" for an answer that nothing later needs
+
+
+def is_stub(source: str) -> bool:
+    """True for a cell in which the learner writes an answer."""
+    return STUB in source or BLANK in source
 
 
 def learner(lesson: str) -> Path:

@@ -3,12 +3,18 @@
 import ast
 import importlib.util
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
-from lessons import LESSONS, NOTEBOOKS, STUB, both, cells, learner, solved
+from lessons import BLANK, LESSONS, NOTEBOOKS, STUB, both, cells, is_stub, learner, solved
+from nbconvert import ScriptExporter
 
-MEGABYTE = 1_000_000
+LARGEST = 2_500_000  # bytes
 TAGS = {"nbval-ignore-output", "raises-exception"}
 
 
@@ -38,8 +44,9 @@ def test_notebooks_follow_from_their_sources(build, capsys):
 
 
 def test_notebook_has_a_source():
+    """Copies in which a learner works, as README.md proposes, need none."""
     found = {path.stem for folder in (NOTEBOOKS, NOTEBOOKS / "solutions") for path in folder.glob("*.ipynb")}
-    assert found == set(LESSONS)
+    assert {name for name in found if not re.search(r"-(Copy\d+|mine)$", name)} == set(LESSONS)
 
 
 def test_build_check_sees_a_changed_source(build, tmp_path, monkeypatch, capsys):
@@ -47,13 +54,13 @@ def test_build_check_sees_a_changed_source(build, tmp_path, monkeypatch, capsys)
     for path in (NOTEBOOKS / "source" / f"{lesson}.py", *both(lesson)):
         copy = tmp_path / path.relative_to(NOTEBOOKS)
         copy.parent.mkdir(exist_ok=True)
-        copy.write_text(path.read_text())
+        copy.write_bytes(path.read_bytes())
     monkeypatch.setattr(build, "HERE", tmp_path)
     monkeypatch.setattr(build, "SOURCE", tmp_path / "source")
     monkeypatch.setattr(build, "SOLUTIONS", tmp_path / "solutions")
     assert build.main(["--check"]) == 0
     source = tmp_path / "source" / f"{lesson}.py"
-    source.write_text(source.read_text() + "\n# %%\nprint('new')\n")
+    source.write_text(source.read_text(encoding="utf-8") + "\n# %%\nprint('new')\n")
     assert build.main(["--check"]) == 1
     assert capsys.readouterr().out.count("does not follow") == 2
 
@@ -89,7 +96,7 @@ def test_build_counts_a_lesson(build, tmp_path):
 
 
 def test_build_writes_the_table_of_lessons(build, tmp_path, monkeypatch):
-    page = (NOTEBOOKS / "README.md").read_text()
+    page = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
     assert all(mark in page for mark in build.MARKS), "README.md has no place for the table"
     assert build.with_table(page) == page, "run build.py"
     lines = [line.split("|") for line in build.table().splitlines()]
@@ -103,7 +110,7 @@ def test_build_writes_the_table_of_lessons(build, tmp_path, monkeypatch):
     assert build.check_table() == ["The table in README.md is out of date: run build.py."]
     build.remember("07_knots", 4.6)
     assert build.main(["--no-execute"]) == 0 and build.check_table() == []
-    made = (tmp_path / "README.md").read_text()
+    made = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert made.startswith("Lessons\n") and made.endswith("The end\n")
     assert "| [7](07_knots.ipynb) | 20 | 2 | 2 | 23 | 1 | 5 |" in made
     assert build.with_table("no marks") == "no marks"
@@ -117,20 +124,98 @@ def test_build_replaces_solutions_by_stubs(build, tmp_path):
     )
     made = build.student(build.read_source(source)).cells
     assert made[0].source == "def blend(a, b):\n    # YOUR CODE HERE\n    raise NotImplementedError()"
-    assert [cell.id for cell in made] == ["cell-000", "cell-001"]
+    assert [cell.id for cell in made] == ["def-blend-a-b", "blend-1-2"]
     assert build.text(build.student(build.read_source(source))) == build.text(build.student(build.read_source(source)))
+
+
+@pytest.mark.parametrize(
+    "before, solution, stub",
+    [
+        ("answer = None", "answer = 'B'", BLANK),
+        ("a, b = None, None", "a = 1\nb = 2 * a", BLANK),
+        ("", "answer = 'B'", STUB),  # nothing was there before it: later cells would not find the name
+        ("runs = {}", "runs['x'] = 1", STUB),
+        ("n = 0", "for k in range(3):\n    n = n + k", STUB),
+        ("def f(x):", "    return x", STUB),
+    ],
+)
+def test_build_lets_run_all_go_on_where_a_value_is_blank(build, tmp_path, before, solution, stub):
+    source = tmp_path / "x.py"
+    indent = " " * (len(solution) - len(solution.lstrip()))
+    source.write_text(f"# %%\n{before}\n{indent}### BEGIN SOLUTION\n{solution}\n{indent}### END SOLUTION\n")
+    (cell,) = build.student(build.read_source(source)).cells
+    assert stub in cell.source and (STUB in cell.source) == (stub == STUB) and cell.source.startswith(before)
+    if stub == BLANK:
+        exec(cell.source, {})
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_cell_ids_stay_with_their_cells(build, lesson):
+    """When a cell comes or goes, anywhere, no other id changes: what a learner wrote merges with a new edition."""
+    cells = build.jupytext.reads(build.read(NOTEBOOKS / "source" / f"{lesson}.py"), fmt="py:percent").cells
+    before = build.cell_ids(cells)
+    assert all(re.fullmatch("[a-z0-9-]{1,60}", name) for name in before) and len(set(before)) == len(cells)
+    for place in range(0, len(cells), 5):
+        new = nbformat.v4.new_code_cell("print('a new cell')")
+        after = build.cell_ids([*cells[:place], new, *cells[place:]])
+        assert after[:place] + after[place + 1 :] == before
+        after = build.cell_ids(cells[:place] + cells[place + 1 :])
+        changed = {*after} - {*before}
+        assert len(changed) <= 1, changed  # cells that begin alike are counted
+
+
+def test_cell_ids_stay_when_the_rest_of_a_cell_is_edited(build):
+    def ids(*sources):
+        return build.cell_ids([nbformat.v4.new_code_cell(source) for source in sources])
+
+    solved = "def mse(a, b):\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION"
+    first = ids("import torch\n\nx = f(1)\ny = 2", solved, "checks.check_mse(mse)", "x = f(1)")
+    assert first == ["x-f-1", "answer-mse", "checks-check-mse-mse", "x-f-1-2"]
+    assert ids("x = f(1)\ny = 3", solved.replace("1", "2"), "checks.check_mse(mse)\nprint(1)", "x = f(1)") == first
+
+
+def test_build_does_not_depend_on_the_encoding_of_the_system(tmp_path):
+    """As on Windows: where the system's encoding is another one, the same bytes are written, and `--check` agrees."""
+    folder = tmp_path / "notebooks"
+    (folder / "source").mkdir(parents=True)
+    (folder / "solutions").mkdir()
+    (folder / "build.py").write_bytes((NOTEBOOKS / "build.py").read_bytes())
+    (folder / "source" / "07_x.py").write_bytes("# %% [markdown]\n# # 7. \u03bb \u2192 \u00e4\n".encode())
+    (folder / "README.md").write_bytes("\u00d7\n".encode())
+    environment = os.environ | {
+        "PYTHONUTF8": "0",
+        "LC_ALL": "C",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONIOENCODING": "ascii",
+    }
+    run = [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning:__main__", "build.py"]
+    subprocess.run([*run, "--no-execute"], cwd=folder, env=environment, check=True)
+    made = (folder / "07_x.ipynb").read_bytes()
+    assert "\u03bb \u2192 \u00e4".encode() in made and b"\r" not in made
+    assert json.loads(made)["cells"][0]["source"] == ["# 7. \u03bb \u2192 \u00e4"]
+    assert (folder / "README.md").read_bytes() == "\u00d7\n".encode()
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_learner_notebook_has_a_stub_for_each_solution(build, lesson):
-    """One for one, and the cell around it is Python that stops there: the stub is the last thing that runs."""
-    stubs = {cell.id: cell.source for cell in cells(learner(lesson), "code") if STUB in cell.source}
+    """One for one; a cell of code stops there: the stub is the last thing that runs."""
+    stubs = {cell.id: cell.source for cell in cells(learner(lesson), "code") if is_stub(cell.source)}
     marked = {cell.id: before for cell, before, _, _ in solutions(build, lesson)}
     assert stubs.keys() == marked.keys()
     for name, source in stubs.items():
-        assert source.count(STUB) == 1, f"{name}: one stub a cell, or nobody can say which one stopped"
+        assert source.count(STUB) + source.count(BLANK) == 1, (
+            f"{name}: one stub a cell, or nobody can say which stopped"
+        )
         assert source.startswith(marked[name]), name
-        assert any(isinstance(node, ast.Raise) for node in ast.walk(ast.parse(source))), name
+        raises = any(isinstance(node, ast.Raise) for node in ast.walk(ast.parse(source)))
+        assert raises == (STUB in source), name
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_learner_notebook_becomes_a_script(lesson):
+    """Its language is described in full, so that nbconvert knows the ending."""
+    body, resources = ScriptExporter().from_filename(str(learner(lesson)))
+    assert resources["output_extension"] == ".py" and "import i2s" in body
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
@@ -147,8 +232,8 @@ def test_learner_notebook_has_no_line_of_a_solution(build, lesson):
 )
 def test_notebook_file_is_clean(path):
     """Small, valid, without widget state, without a trace of the machine or of a person who made them."""
-    text = path.read_text()
-    assert len(text) < MEGABYTE
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < LARGEST
     for trace in ("widget-state", "widget-view", "/root/", "/home/", "/Users/", "/tmp/"):
         assert trace not in text, trace
     assert "SOLUTION" not in text or path.parent.name == "solutions"
@@ -174,3 +259,14 @@ def test_solution_notebook_ran_from_top_to_bottom(lesson):
         for output in cell.outputs:
             assert output.output_type != "error", f"{cell.id}: {output.get('evalue')}"
             assert output.get("name") != "stderr", f"{cell.id}: {output.text}"
+
+
+def test_printed_page_has_everything_unfolded_and_wrapped(build, tmp_path):
+    assert build.main(["00_start_here", "--print", str(tmp_path / "pages")]) == 0
+    page = (tmp_path / "pages" / "00_start_here.html").read_text(encoding="utf-8")
+    body = page.partition("<body")[2]
+    assert body.count("<details open>") == body.count("<details") > 0
+    assert "pre-wrap" in page.partition("</head>")[0]
+    base = re.search(r'<base href="file://([^"]+)/x">', page)[1]
+    for image in re.findall(r'src="(\.\./images/[^"]+)"', body):
+        assert (Path(base) / image).is_file()
