@@ -565,7 +565,10 @@ def check_adain(adain: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
             lambda x, s, b: reference(x, 1 + s, b),
             "1 was added to the scale: here `scale` is y_s, not its excess over 1.",
         ),
-        (lambda x, s, b: reference(x, s.abs(), b), "a negative scale turns a map upside down: take no absolute value."),
+        (
+            lambda x, s, b: reference(x, s.abs(), b),
+            "a negative scale swaps high and low values: take no absolute value.",
+        ),
         (lambda x, s, b: style(-norm(x), s, b), "the sign is wrong: x - mean, not mean - x."),
         (over(2), f"the columns were normalised each by itself: {each}."),
         (over(3), f"the lines were normalised each by itself: {each}."),

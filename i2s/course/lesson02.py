@@ -57,14 +57,14 @@ def check_numbers_in_w_plus(official: int | None, ours: int | None, generator: G
     expect(official != 18 + 512, "rows and columns are not added: a table has their product.")
     expect(official != 18 * 18, "18 layers, but a row has 512 numbers.")
     expect(
-        official == 18 * 512, f"`official` is {official:g}: how many entries has a table of 18 rows and 512 columns?"
+        official == 18 * 512, f"`official` is {official:g}: how many entries are in a table of 18 rows and 512 columns?"
     )
     wanted = generator.num_ws * generator.w_dim
     expect(ours != official, "`ours` is that of the official network: compute it from generator.num_ws and w_dim.")
     expect(ours != generator.w_dim, "`ours` is one row: our generator has generator.num_ws of them.")
     expect(ours != generator.num_ws + generator.w_dim, "multiply generator.num_ws by generator.w_dim, do not add them.")
     expect(ours == wanted, f"`ours` is {ours:g}: multiply generator.num_ws by generator.w_dim.")
-    passed(f"{official:,} numbers at 1024 px, {ours:,} here; W has one row of them.")
+    passed(f"{official:,} numbers at 1024 px, {ours:,} here; a code of W is one such row.")
 
 
 class Sketch:

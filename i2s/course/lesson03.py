@@ -476,7 +476,7 @@ def check_left_out(decibels: float | None, change: float) -> None:
     )
     compare_guess(decibels, change, "change of PSNR without conv4_2 (dB)")
     if decibels * change < 0:
-        print("The sign is another one than you expected: see below why.")
+        print("The sign is not the one that you expected; the text below says why.")
 
 
 @exercise
@@ -517,6 +517,6 @@ def check_sum_weight(equivalent: float | None) -> None:
     expect(abs(equivalent - right**0.5) > 1, "no root is taken: the formula has squared norms.")
     expect(
         abs(equivalent - right) < 0.01 * right,
-        f"{equivalent:g} is not it: how many numbers has an image of 3 x 256 x 256?",
+        f"{equivalent:g} is not it: how many numbers are in an image of 3 x 256 x 256?",
     )
     passed("196,608: so many times the weight that was meant, and the features do not count beside it.")

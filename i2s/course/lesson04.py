@@ -508,7 +508,8 @@ CAUSES = {  # {answer: what one would see}; the lesson says what they mean
 RUNS = {  # {run: (cause, what it teaches)}
     "A": (
         "rate",
-        "each number moved by 1, several times the spread of W: the first update overshot, and left all faces.",
+        "each number moved by 1, several times the spread of W: the first update overshot, and left the region "
+        "where faces are.",
     ),
     "B": ("gradient", "old gradients were added to the new one, so the code overshot again and again."),
     "C": ("noise", "each forward pass drew new noise, so one code was compared by a different image each time."),

@@ -405,7 +405,7 @@ def check_guess(guess: float | None) -> None:
     expect(guess <= 500, f"`guess` is {guess:g} %: five times as far from the own smile as before?")
     if 0 < guess < 1.5:
         print(f"Taken as {guess:g} percent: 100 is the distance of the neutral face.")
-    print(f"Noted: {guess:g} % of the distance remain. The measurement follows below.")
+    print(f"Noted: {guess:g} % of the distance remains. The measurement follows below.")
 
 
 def with_rows(w1: Tensor, smile: Tensor, lam: float, rows: Sequence[int]) -> Tensor:
@@ -536,8 +536,8 @@ def check_same_photo(cause: str | None) -> None:
         cause,
         right="B",
         wrong={
-            "A": "both searches had the same steps and stopped at much the same image; more steps lead their codes "
-            "farther apart, not together.",
+            "A": "both searches had the same steps and stopped at much the same image; with different losses they have "
+            "no reason to end at one code.",
             "C": "lambda was 1, and at 0.5 it changes the face as well, only less.",
             "D": "noise inputs have no part in it: both images are drawn with the same ones.",
         },

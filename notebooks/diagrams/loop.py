@@ -45,7 +45,7 @@ def draw() -> Drawing:
     # 5 again
     d.circle(338, 406, 15, INK)
     d.text(338, 412, "5", 17, colour="#FFFFFF", bold=True)
-    d.text(362, 412, "**repeat** from 2: some hundred times here, 5000 times in the paper", 15, "start")
+    d.text(362, 412, "**repeat** from 2: a few hundred times here, 5000 times in the paper", 15, "start")
     d.line((320, 406), (28, 406), (28, 172), (52, 172), thick=2)
     return d
 

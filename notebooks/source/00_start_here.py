@@ -24,7 +24,7 @@
 # | **Time** | about 15 minutes; the cells themselves take about one on a laptop without a GPU |
 # | **You will see** | the images above come about, step by step |
 #
-# A [**GAN**](GLOSSARY.md#gan), a generative adversarial network, is a pair of networks that are trained against each other: the
+# A [**GAN**](GLOSSARY.md#gan), a generative adversarial network, is a pair of neural networks that are trained against each other: the
 # [**generator**](GLOSSARY.md#generator) draws images from random numbers, and the [**discriminator**](GLOSSARY.md#discriminator) learns to tell them
 # from photos, so the generator has to get better. After training the generator alone is kept. It draws faces of people
 # who do not exist, as many as you like.
@@ -32,8 +32,8 @@
 # But which random numbers draw *this* person? To find them is to [**embed**](GLOSSARY.md#embedding) the photo, and it
 # is worth the effort: the numbers can be changed where pixels cannot. A smile, other colours, a walk to another face
 # are small sums on them. **Image2StyleGAN** (Abdal, Qin, Wonka 2019) is the method, and this course builds it: the
-# network (lesson 1), the numbers (2), the measure of likeness (3), the search (4), the edits (5). At the end of lesson
-# 5 you do all of it with a photo of your own.
+# network (lesson 1), the numbers (2), the measure of likeness (3), the search (4), the edits (5). In lesson 5
+# you do it with a photo of your own.
 #
 # Run the cells from top to bottom: <kbd>Shift</kbd>+<kbd>Enter</kbd> runs one and goes to the next. Words with a link
 # lead to the [glossary](GLOSSARY.md); if something does not work, see [this
@@ -42,8 +42,9 @@
 # %% [markdown]
 # ## 0.1 What this machine has
 #
-# The first cell of every lesson picks the device, loads two networks and reports what it chose. One is the generator.
-# The other, the **perceptual network**, compares images more as people do than pixel by pixel (lesson 3).
+# The first cell of every lesson picks the device (a GPU if there is one, otherwise the CPU), loads two networks and
+# reports what it chose. One is the generator. The other, the **perceptual network**, compares images more as people do
+# than pixel by pixel (lesson 3).
 
 # %% tags=["nbval-ignore-output"]
 import torch
@@ -62,7 +63,7 @@ lab = course.setup(steps=300)
 # ## 0.2 Faces from random numbers
 #
 # The list of random numbers from which a generator draws one image is a [**latent code**](GLOSSARY.md#latent-code),
-# $z$. Here are eight of them, each a row.
+# $z$. Here are eight of them, each a row of 512 numbers.
 
 # %%
 generator = lab.generator
@@ -70,9 +71,9 @@ z = generator.sample_z(12, seed=7)[[0, 2, 3, 4, 5, 6, 8, 9]]
 z.shape
 
 # %% [markdown]
-# Two networks in a row lead from $z$ to an image. The **mapping network** turns $z$ into another code, $w$. The
-# **synthesis network** draws; each of its layers takes $w$ as its input. (`truncation_psi` below 1 keeps faces closer
-# to the average one, lesson 1 shows how. `torch.no_grad()` saves memory: drawing needs no gradients.)
+# The generator has two parts. The **mapping network** turns $z$ into another code, $w$. The **synthesis network** draws
+# the image, layer by layer, and each of its layers is given $w$. (`truncation_psi` below 1 keeps faces closer to the
+# average one; lesson 1 shows how. `torch.no_grad()` saves memory: drawing needs no gradients.)
 
 # %%
 w_plus = generator.mapping(z, truncation_psi=0.6)
@@ -80,11 +81,11 @@ with torch.no_grad():
     faces = generator.synthesis(w_plus)
 course.show(
     faces,
-    alt="Eight portraits of men and women, most of them middle-aged and in office clothes; these people do not exist",
+    alt="Eight portraits of women and men, most of them middle-aged, four in suits; these people do not exist",
 )
 
 # %% [markdown]
-# None of these people exists. (They are eight of twelve: the other four were drawn badly. Lesson 1 shows such faces too.)
+# None of these people exists. (They are eight of twelve: the other four were drawn badly. Lesson 1 shows such faces.)
 # Their codes:
 
 # %%
@@ -108,12 +109,13 @@ course.show(
 
 # %% [markdown]
 # One particular face, before a background like a painting, and no blur: the mean was taken over *codes*, and the
-# generator draws a face from nearly every code that lies between those of other faces. A mean over pixels is a blur.
+# generator draws a face from nearly every code that lies between those of other faces. A mean over pixels would be a
+# blur.
 #
 # ## 0.3 A real photo
 #
-# Eileen Collins, astronaut; a NASA portrait in the public domain, which scikit-image ships. It is cropped so that eyes
-# and mouth lie where they lie in the training photos. That matters: lesson 4 shows how much.
+# Eileen Collins, astronaut; a NASA portrait in the public domain, which comes with the Python library scikit-image. It
+# is cropped so that eyes and mouth lie where they lie in the training photos. That matters: lesson 4 shows how much.
 
 # %%
 from skimage import data
@@ -133,9 +135,13 @@ course.show(photo, alt="The photo: a portrait of Eileen Collins, smiling, with s
 # 2. Generate its image.
 # 3. Compare it with the photo: pixels, and what the perceptual network sees in them. The result is one number, the
 #    [**loss**](GLOSSARY.md#loss): the smaller, the more alike.
-# 4. Change the code a little, so that the loss falls. The **gradient** says for each number of the code in which
-#    direction that is; to follow it is [**gradient descent**](GLOSSARY.md#gradient-descent). (Adam is the kind of gradient descent that is used.)
+# 4. Change the code a little, so that the loss falls. The **gradient** says for each number of the code how fast the
+#    loss grows with it; to go against it is [**gradient descent**](GLOSSARY.md#gradient-descent). (The kind used here
+#    is called Adam: lesson 4.)
 # 5. Repeat from 2.
+#
+# (In the diagram, G is the generator, $w$ the code, L the loss, and $\partial L / \partial w$ its gradient; *features*
+# are what the perceptual network sees. U(-1, 1) stands for random numbers from -1 to 1: lesson 4 tries them as a start.)
 #
 # The network itself never changes, only the code does. Watch it: on the left the photo, beside it the current image,
 # on the right the loss (upwards) at each step (to the right).
@@ -149,19 +155,19 @@ result = i2s.embed(photo, generator, steps=300, perceptual=lab.perceptual, callb
 print(f"loss {result.loss[0, 0]:.3f} -> {result.loss[-1, 0]:.3f}")
 
 # %% [markdown]
-# The same as still images, some of those that the result keeps:
+# The same in still images, a few of those that the result keeps:
 
 # %%
 pick = [0, 1, 2, 4, 7, 11, 19]
 with torch.no_grad():
     path = generator.synthesis(result.snapshots[pick, 0].to(lab.device)).cpu()
 labels = [f"step {result.snapshot_steps[k]}" for k in pick] + ["photo"]
-alt = "A face turns into that of the photo: first background and colours, then hair and pose, eyes and mouth last"
+alt = "A face turns into that of the photo: first background and colours, then the hair, last the details of the face"
 course.show(torch.cat([path, photo.cpu()]), labels=labels, alt=alt)
 
 # %% [markdown]
 # The average face turns into this one. The curve shows how soon: its vertical axis is **logarithmic**, so equal heights
-# are equal *ratios*, and from 4 to 2 is as far as from 0.6 to 0.3.
+# are equal *ratios*, and from 4 to 2 is as far as from 0.8 to 0.4.
 
 # %%
 course.plot_history(
@@ -183,15 +189,15 @@ difference = (result.image - result.target).abs().mean() * 127.5
 compare_guess(guess, difference, "mean difference of a pixel (of 255)")
 
 # %% [markdown]
-# Was your guess too low? The number is that of a visible change of brightness, and yet the two look much alike. Which
-# differences between images matter to people, and which do not, is the question of lesson 3.
+# Were you too high, or too low? The mean does not say *where* the pixels differ, nor in what, and the two look much
+# alike all the same. Which differences between images matter to people, and which do not, is the question of lesson 3.
 #
 # ## 0.5 Walk from face to face
 #
 # Two codes can be blended, $w = \lambda w_1 + (1 - \lambda) w_2$, and every blend is a code too: this is
-# [**morphing**](GLOSSARY.md#morphing). Move the slider with the mouse, or with the arrow keys once it is selected. It
-# leads from the first face to the second; the line under the image tells the two weights. Below it is the same as a
-# contact sheet, for print and for pages where nothing can be moved.
+# [**morphing**](GLOSSARY.md#morphing). Move the slider with the mouse, or with the arrow keys once it is selected: 0
+# is the first face ($\lambda = 1$), 1 the second ($\lambda = 0$), and the line under the image tells the two weights.
+# Below it is the same walk as a contact sheet, for print and for pages where nothing can be moved.
 
 # %% tags=["nbval-ignore-output"]
 explorer = course.MorphExplorer(generator, [result.w_plus[0], w_plus[5]], names=["Eileen Collins", "random face"])
@@ -199,8 +205,8 @@ display(explorer)
 explorer.snapshot()
 
 # %% [markdown]
-# Is that more than one image laid over the other? Compare the middle of the walk with the mean of the two images'
-# *pixels*.
+# Is that more than one image laid over the other? Compare the middle of the walk with the mean of the *pixels* of the
+# two images.
 
 # %%
 half = (result.image + faces[5:6].cpu()) / 2
@@ -214,9 +220,10 @@ course.show(torch.cat([explorer.render(0.5)[None], half]), ["codes mixed", "pixe
 #
 # ## 0.6 A first edit
 #
-# Some directions in the space of codes have a meaning. The course brings codes of people who were photographed twice,
-# neutral and smiling; the mean difference is the direction of a smile. Added to a code, or subtracted from it, it changes
-# the smile of a person whom it was not taken from. Rows 2 to 7 of the code are enough.
+# Some directions in the space of codes have a meaning. The course comes with codes of eight people who were photographed
+# twice, neutral and smiling (Face Research Lab London Set, DeBruine and Jones 2017, CC BY 4.0). Their mean difference is
+# the direction of a smile: added to the code of somebody else, or subtracted from it, it changes that person's smile.
+# Here rows 2 to 7 of the code get it; lesson 5 asks which rows it needs.
 
 # %%
 people = course.load_people(generator)
@@ -230,13 +237,15 @@ alt = "The photo; its embedding, almost the same; the same woman with her mouth 
 course.show(torch.cat([photo.cpu(), images]), ["photo", "embedded", "smile - 1.5", "smile + 1"], alt=alt)
 
 # %% [markdown]
-# Collins was never photographed so. Hair, light and clothes stay nearly as they were, and no pixel was painted: the code
-# was changed, and the generator drew it. Lesson 5 shows where such directions come from, which rows carry a smile, where
-# edits break, and whom to ask before one edits a face.
+# Nobody took a photo like the last two. Hair and background stay nearly as they were, skin and clothes change a
+# little, and no pixel was painted: the code was changed, and the generator drew it. Collins is a real person; that is
+# why the line under the first picture of this lesson says which of the four is a photo. Lesson 5 shows where such
+# directions come from, which rows carry a smile, where edits break, and whom to ask before one edits a face.
 #
 # ## 0.7 Keep it
 #
-# A result is one small file: code, image, loss history and settings. Loaded again, it draws the same image.
+# A result is one small file: code, image, loss history and settings. Loaded again, it draws the same image. (The cell
+# writes it into a temporary folder; give a path of yours to keep it.)
 
 # %%
 import tempfile
@@ -251,8 +260,9 @@ print("the same image:", bool(torch.equal(again.render(generator).cpu(), result.
 # ## What you have seen
 #
 # - A generator draws a face from a code; nearby codes draw similar faces.
-# - Embedding finds the code of a photo by gradient descent, on a loss of pixels and features.
-# - Codes can be blended and edited; the images between and beyond are faces too, not overlaid photos.
+# - Embedding finds the code of a photo by gradient descent, on a loss that compares pixels, and what the perceptual
+#   network sees in them.
+# - Codes can be blended and edited; the images between two faces are faces too, not overlaid photos.
 #
 # **Ask yourself**
 #
@@ -263,8 +273,8 @@ print("the same image:", bool(torch.equal(again.render(generator).cpu(), result.
 # <details><summary>Why is a morph of codes better than a morph of pixels?</summary>Each blended code is drawn by the
 # generator, which knows faces; blended pixels are two faces at once.</details>
 #
-# **To try:** another `seed` in 0.2; `truncation_psi=1.3`; 30 steps in place of 300 in 0.4, and then the edit of 0.6; a
-# larger `amount`. When does the face break?
+# **To try:** another `seed` in 0.2, where some faces will be drawn badly, and more of them with `truncation_psi=1.3`; 30
+# steps in place of 300 in 0.4, and then the edit of 0.6; a larger `amount`. When does the face break?
 #
 # **To read:** Goodfellow et al. 2014 on GANs, Abdal et al. 2019 on Image2StyleGAN; the [glossary](GLOSSARY.md#papers)
 # has the links.

@@ -13,17 +13,17 @@
 # %% [markdown]
 # # 1. Anatomy of StyleGAN
 #
-# ![A grid of faces: on the left one face, on top four others; in the first row it takes their pose and hair, in the second their features, in the third their colours](images/mixed_styles.jpg)
+# ![A grid of faces: on the left one face, on top four others; in the row below them it takes their pose and hair, in the next their features, in the last their colours](images/mixed_styles.jpg)
 #
 # | | |
 # |---|---|
 # | **Goals** | say what a GAN is; follow a code from $z$ to an image; mix the styles of two faces; use truncation; write AdaIN and the modulated convolution |
 # | **Before** | lesson 0; convolutions in PyTorch |
-# | **Time** | about 90 minutes; the cells take about two minutes on a laptop |
+# | **Time** | about 90 minutes; the cells take one to two minutes on a laptop |
 # | **You will see** | a face grow from 4 by 4 pixels; one face with the hair, the features or the colours of others; six people become one; two kinds of network draw the same people |
 #
-# This is the machine that the whole course works with. The lesson goes through it from $z$ to the image. The numbers
-# on the right are those of the StyleGAN paper and of our own, smaller network. Words with a link lead to the
+# This lesson goes through the generator that the whole course works with, from $z$ to the image. The numbers on the
+# right of the diagram are those of the StyleGAN paper and of our own, smaller generator. Linked words lead to the
 # [glossary](GLOSSARY.md).
 #
 # ![Two networks: the mapping network turns z into w; the synthesis network grows an image from a learned 4 by 4 constant, with two styles made of w at each size](images/networks.svg)
@@ -47,39 +47,40 @@ generator = lab.generator
 # sees images, some of them photos of a **training set**, some generated, and says how real each one looks. Both learn
 # at the same time: one to tell them apart, the other to pass. Nobody ever tells the generator which photo to draw.
 #
-# When the training ends, only the generator is kept: as an average over the last part of its training
-# ([EMA](GLOSSARY.md#ema)), which draws better than the weights of the last step.
+# When the training ends, only the generator is kept, with its weights averaged over the last part of the training
+# ([EMA](GLOSSARY.md#ema)): it draws better than with those of the last step.
 #
-# The contest has a weak spot. A generator that draws a few faces very well passes as well as one that draws everybody.
-# That is **[mode collapse](GLOSSARY.md#mode-collapse)**, and no single image shows it. Here are eight images in a row
-# of an early attempt at our generator. How many people do you count?
+# The contest has a weak spot. A generator that draws only a few faces, but very well, passes as easily as one that
+# draws everybody. That is **[mode collapse](GLOSSARY.md#mode-collapse)**, and no single image shows it. Here are eight
+# images in a row, drawn by an early attempt at our generator. How many people do you count?
 #
 # ![Eight faces in a row, from a generator with mode collapse: the first and the sixth are the same man in front of a flag, and the fourth, seventh and eighth much the same grey-haired man](images/mode_collapse.jpg)
 #
-# The **birthday test** (Arora and Zhang 2017) makes a measurement of it: among $n$ images of $N$ equally likely faces,
-# $n (n - 1) / 2N$ pairs of the same face are expected.
+# The **birthday test** (Arora and Zhang 2017) turns such counting into a measurement: among $n$ images of $N$ equally
+# likely faces, $n (n - 1) / 2N$ pairs of the same face are expected.
 
 # %%
 for people in (30, 3616):
     print(f"{people:4d} different faces: {8 * 7 / 2 / people:.2f} pairs among 8 images")
 
 # %% [markdown]
-# The training set had 3616 faces, so that a pair among eight would be a rare accident. That generator knew a few dozen
-# faces. Ours is a later one ([how it was trained](../training/README.md)).
+# You may have counted five people: the first and the sixth image show one man, and the fourth, seventh and eighth look
+# much alike. The training set had 3616 faces; with as many in the generator, a single pair among eight would be a rare
+# accident. That generator knew a few dozen at most. Ours is a later one ([how it was trained](../training/README.md)).
 #
 # ## 1.2 From Z to W: the mapping network
 #
 # Older generators feed their random numbers $z$ into the first layer. **StyleGAN** (Karras et al. 2019) sends them
-# through a [mapping network](GLOSSARY.md#mapping-network) first, which makes $w$ of them. Look at its layers.
+# through a [mapping network](GLOSSARY.md#mapping-network) first, which turns them into $w$. Look at its layers.
 
 # %%
 for number, layer in enumerate(generator.mapping.layers):
     print(number, "weight", list(layer.weight.shape))
 
 # %% [markdown]
-# Both $z$ and $w$ are [latent codes](GLOSSARY.md#latent-code): lists of numbers that cannot be seen in the image, but
-# decide it. All possible $z$ form the **[latent space](GLOSSARY.md#latent-space)** Z, all $w$ the latent space W. Why
-# two of them? Each number of $z$ is drawn independently from a **[normal
+# Eight fully connected layers, then. Both $z$ and $w$ are [latent codes](GLOSSARY.md#latent-code), lists of numbers
+# that are not seen in the image, but decide it. All possible $z$ form the **[latent space](GLOSSARY.md#latent-space)**
+# Z, all $w$ the latent space W. Why two of them? Each number of $z$ is drawn independently from a **[normal
 # distribution](GLOSSARY.md#normal-distribution)** (a Gaussian): Z is a round cloud without gaps. Faces are not like
 # that. Suppose that a face had two numbers only, the length of its hair and of its beard, and that nobody has both
 # long:
@@ -88,14 +89,14 @@ for number, layer in enumerate(generator.mapping.layers):
 lesson01.plot_toy_walks()
 
 # %% [markdown]
-# The grey dots are the same faces in both plots. To press them into a round cloud, space must be bent. Take a walk
-# from short to long hair, with the same beard at both ends. The straight line in Z grows a beard on the way: hair and
+# The grey dots are the same faces in both plots. To press them into a round cloud, space must be bent. Take a walk from
+# short to long hair, with the same beard at both ends. The straight line in Z grows a longer beard on the way: hair and
 # beard are **entangled**. W is not drawn from a fixed distribution, so it may have the shape of the faces, and there a
 # straight line can change one thing alone. That is **[disentanglement](GLOSSARY.md#disentanglement)**, the authors'
 # reason for the mapping network.
 #
-# Now our generator: a walk between two faces, in both spaces. ($z$ is normalised before the first layer, so that a
-# straight line in Z is an arc; `slerp` walks along it.)
+# Now our generator: a walk between two faces, in both spaces. ($z$ is normalised before the first layer, which turns a
+# straight line in Z into an arc; `slerp` walks along it.)
 
 # %%
 z_ends = torch.cat([generator.sample_z(1, seed=seed) for seed in (15, 39)])
@@ -108,14 +109,14 @@ w_walk = torch.cat([torch.lerp(w_ends[:1], w_ends[1:], t) for t in places])
 with torch.no_grad():
     walks = [generator(z_walk, truncation_psi=0.7), generator.synthesis(w_walk)]
 labels = [f"{space}, {t:.2f}" for space in "ZW" for t in places.tolist()]
-alt = "Two rows of five faces between the same two people, along Z and along W"
+alt = "A red-haired man becomes a dark-haired woman: along Z above, along W below"
 course.show(torch.cat(walks), labels, columns=5, alt=alt)
 
 # %% [markdown]
 # The ends of the two rows are the same. Is one row more of a detour? Judging by eye is hard, so measure how much the
 # mapping network bends space: how well does the best *linear* map predict $w$, its last leaky ReLU undone, from $z$?
-# $R^2$ is 1 if it does so perfectly, and 0 if it fails. The same network with random weights serves as a **control**.
-# What $R^2$ do you expect of ours?
+# $R^2$ is the share of the variance of $w$ that it predicts: 1 if it is always right, 0 if it does no better than the
+# mean. The same network with random weights serves as a **control**. What $R^2$ do you expect of ours?
 
 # %%
 guess_of_r2 = None
@@ -128,17 +129,19 @@ z_many = generator.sample_z(6000, seed=1)
 untrained = [lesson01.UntrainedMapping(generator, seed) for seed in range(3)]
 for control in untrained:
     print(f"random weights: R2 {lesson01.linear_share(control.mapping, z_many):.2f}")
-compare_guess(guess_of_r2, lesson01.linear_share(generator.mapping, z_many), "ours: R2")
+compare_guess(guess_of_r2, lesson01.linear_share(generator.mapping, z_many), "R2 of ours")
 
 # %% [markdown]
-# You may have expected that training bends. In ours it did the opposite: but for that leaky ReLU, the mapping network
-# is nearly a linear map. So *our* W is hardly more disentangled than our Z. StyleGAN's own mapping network learned in
-# the contest; ours was fitted to codes that a third network, an encoder, had made of the training faces, and the fit
-# found a map that hardly bends.
+# You may have expected that a trained network bends more than a random one. Ours does the opposite: but for that last
+# leaky ReLU, it is nearly a linear map. So *our* W is hardly more disentangled than our Z. StyleGAN's own mapping
+# network learned in the contest; ours was fitted to codes that a third network, an encoder, had made of the training
+# faces, and the fit found a map that hardly bends.
 #
 # The paper's measure looks at the images. The **[perceptual path length](GLOSSARY.md#perceptual-path-length)** takes
-# tiny steps along walks, and measures how much the image changes with each (the distance is lesson 3's, squared). Less
-# is smoother. The control's codes are brought to the mean and covariance of W, so that it draws faces, too.
+# tiny steps along walks, and measures how much the image changes with each: by lesson 3's [perceptual
+# loss](GLOSSARY.md#perceptual-loss) between the images before and after the step, divided by the square of the step.
+# Less is smoother. The control's codes are brought to the mean and covariance of W, so that it draws faces, too. The
+# number behind +- is the standard error of the mean.
 
 # %% tags=["nbval-ignore-output"]
 mappings = {"ours": generator.mapping, "random weights": untrained[0]}
@@ -152,22 +155,22 @@ for name, mapping in mappings.items():
     print(f"{name}, Z / W: median over the walks {ratio:.1f}")
 
 # %% [markdown]
-# The control shows that the measure sees bending: along its Z the image changes several times as fast as along its W.
-# In ours the two are alike, within the spread of 64 walks. In the paper, with a mapping network that learned in the
+# The control shows that the measure sees bending: the path in its Z is several times as long as the one in its W. In
+# ours the two are alike, within the error of 64 walks. In the paper, with a mapping network that learned in the
 # contest, the path in Z was more than twice as long as in W. So W *can* be disentangled; whether it is depends on the
 # training, and it takes a control to tell.
 #
 # ### Exercise 1.1 (predict, difficulty 1 of 3, 3 minutes): ten times z
 #
-# In the diagram, $z$ is first **normalised**: divided by its root mean square, after which its length is
-# $\sqrt{512}$. By how much does the image change when $z$ is multiplied by 10? Set `prediction` to the mean difference
-# of a pixel, from 0 to 255 grey values; two random faces are 50 to 80 apart.
+# In the diagram, $z$ is first **normalised**: divided by its root mean square, after which its length is $\sqrt{512}$.
+# By how much does the image change when $z$ is multiplied by 10? Set `prediction` to the mean difference of a pixel, in
+# grey values from 0 to 255; two random faces are 50 to 80 apart.
 #
 # (In an exercise, put your answer in place of the line that says so. The cell below checks it, and says what may be
 # wrong. If both hints have not helped, the solution is in the notebook of the same name in the folder `solutions`.)
 #
 # <details><summary>Hint 1</summary>Take $z = (3, 4)$. What is left of it after the division? And of $(30, 40)$?</details>
-# <details><summary>Hint 2</summary>What does the first layer of the mapping network get to know of the factor?</details>
+# <details><summary>Hint 2</summary>How much of the factor reaches the first layer of the mapping network?</details>
 
 # %%
 prediction = None
@@ -203,8 +206,9 @@ for layer in (layer for block in synthesis.blocks for layer in block.layers()):
     print(f"{size:4d} px: {in_channels} -> {out_channels} maps, style of {numbers}")
 
 # %% [markdown]
-# Each layer takes one row of the code; the layer that makes red, green and blue of the last maps takes one more. From
-# 4 to 1024 px there are nine sizes with two rows each, the **18** of the paper. How many has ours?
+# In code, $w$ is repeated as the rows of a table, one for each layer. The layer that makes red, green and blue of the
+# last maps takes one more row. From 4 to 1024 px there are nine sizes with two rows each, the **18** rows of the paper.
+# How many has ours?
 
 # %%
 import math
@@ -216,8 +220,8 @@ print("ours has", generator.num_ws)
 
 # %% [markdown]
 # In StyleGAN2, which ours is, a style scales the *input* of its layer, in the first StyleGAN the *output*. The first
-# layer of 8 px has the maps of 4 px as its input. So in both, rows $2k$ and $2k + 1$ scale the maps of the $k$-th
-# size: rows 0 and 1 those of 4 px, rows 2 and 3 those of 8 px, and so on.
+# layer of 8 px has the maps of 4 px as its input. So in both, rows $2k$ and $2k + 1$ scale the maps of size number $k$,
+# counted from 0: rows 0 and 1 those of 4 px, rows 2 and 3 those of 8 px, and so on.
 #
 # Now watch a face grow. StyleGAN2 draws a small RGB image at every size and adds them up, so that the sum can be
 # looked at after each size:
@@ -237,9 +241,9 @@ for stage in stages:
 # The contrast comes late: nothing asks the images of the small sizes to look like a face by themselves. Only the sum
 # is judged.
 #
-# The first StyleGAN was trained by **progressive growing**: with images of 8 px first, and new layers were blended in
-# one size after the other. With it, teeth and eyes stuck to certain places of the image. StyleGAN2 trains all sizes at
-# once; the sum of images does the same job.
+# The first StyleGAN was trained by **progressive growing**: it began with images of 8 px, and blended in the layers of
+# one larger size after the other. With it, teeth and eyes stuck to fixed places in the image while the head turned.
+# StyleGAN2 trains all sizes at once; the sum of images serves the same purpose.
 #
 # Inside, the convolutions pass on [feature maps](GLOSSARY.md#feature-map). Here are six of the many at each size, one
 # size a row: at 4 px a map can only say *where* something is, at 128 px it holds edges and shades.
@@ -248,17 +252,17 @@ for stage in stages:
 grown = course.feature_maps(generator, w_face)
 tiles = torch.cat([course.enlarge(block_maps[0, :6], 128) for block_maps in grown])
 labels = [f"{m.shape[-1]} px" if k == 0 else "" for m in grown for k in range(6)]
-alt = "Six feature maps at each size: blobs first, outlines of a face at last"
+alt = "Six feature maps at each size: grey squares first, a face's outlines at last"
 course.show_maps(tiles, labels, columns=6, size=96, alt=alt)
 
 # %% [markdown]
 # ## 1.4 Coarse, middle, fine: style mixing
 #
-# Nothing forces all layers to get the same $w$. A code that has a row for each layer, `[N, num_ws, w_dim]`, may take
-# some rows from one face and the others from another: [style mixing](GLOSSARY.md#style-mixing). StyleGAN does it
-# during training, so that a layer does not rely on the others' rows. In the paper the
-# [coarse](GLOSSARY.md#coarse-middle-fine) rows bring pose, shape of the head and hair, the middle ones the features of
-# the face, the fine ones colour.
+# Nothing forces all layers to get the same $w$. A code of N faces, `[N, num_ws, w_dim]`, has for each face `num_ws`
+# rows of `w_dim` numbers. It may take some rows from one face and the others from another: [style
+# mixing](GLOSSARY.md#style-mixing). StyleGAN does it during training, too, so that no layer relies on the rows of the
+# others. In the paper the [coarse](GLOSSARY.md#coarse-middle-fine) rows bring pose, shape of the head and hair, the
+# middle ones the features of the face, the fine ones colour.
 
 # %%
 groups = course.layer_groups(generator.resolution)
@@ -291,7 +295,8 @@ def mix_styles(a, b, rows):
 checks.check_mix_styles(mix_styles)
 
 # %% [markdown]
-# One face on the left, A, and four on top, B. Each row below takes one group of rows from B, all others from A:
+# One face on the left, A, and four on top, B. Each line of faces below takes one group of rows of the code from B, and
+# all others from A:
 
 
 # %%
@@ -315,11 +320,11 @@ alt = "Face A on the left, four faces B on top; A with coarse, middle, fine rows
 course.show(torch.cat(grid), labels, columns=5, alt=alt)
 
 # %% [markdown]
-# Compare each mixture with A and with the face on top. What came along from B in the first row, in the second, in the
-# third? Then measure it over many pairs. When a group of rows is replaced, how much of the whole change from A to B
-# happens in the *shape* (light and dark on a grid of 8 x 8), in the *features* (16 x 16), in the strength of fine
-# *detail*, and in the mean *colour*? 0: nothing; 1: all of it. First a guess: what share of the change of colour comes
-# with the fine rows?
+# Compare each mixture with A and with the face on top. What came along from B with the coarse rows, with the middle,
+# with the fine ones? Then measure it over many pairs. When one group of rows is replaced, what share of the whole
+# change from A to B comes with it: of the change in *shape* (light and dark on a grid of 8 x 8), in *features* (what a
+# grid of 16 x 16 adds), in the strength of fine *detail*, and in the mean *colour*? 0: nothing; 1: all of it. First a
+# guess: what share of the change in colour comes with the fine rows?
 
 # %%
 guess = None
@@ -343,11 +348,11 @@ for name in groups:
         print(f"{name:6s} {aspect:8s} {share.mean():.2f} ({low:.2f} to {high:.2f})")
 
 # %% [markdown]
-# How near was your guess? As in the paper, the coarse rows decide the shape, and the fine rows bring more colour than
-# the other groups. But by themselves they bring only about 0.3 of its change: most of it needs several groups at once,
-# so the shares of an aspect need not add up to 1. The *features* come mostly with the coarse rows, as a head that turns
-# takes its eyes along. How much *detail* there is depends more on the coarse rows (long hair, a busy background) than
-# on the fine ones, which colour it.
+# How near was your guess? As in the paper, most of the shape comes with the coarse rows, and the fine rows bring more
+# colour than the other groups. But by themselves they bring only about 0.3 of its change. The three shares of the
+# colour add up to about 0.6: the rest needs several groups at once. The *features* come mostly with the coarse rows;
+# after all, a head that turns takes its eyes along. How much *detail* there is depends, on average, more on the coarse
+# rows (think of long hair or a busy background) than on the fine ones.
 #
 # ### Exercise 1.3 (ablate, difficulty 2 of 3, 8 minutes): one row at a time
 #
@@ -356,8 +361,8 @@ for name in groups:
 # `image.mean(dim=(2, 3))`, moves from that of `a` (the length of the difference). Return the distances, [num_ws].
 #
 # <details><summary>Hint 1</summary>You wrote the replacement a moment ago; here <code>rows</code> has one entry.</details>
-# <details><summary>Hint 2</summary>What is compared are two lists of three numbers. Their distance is Euclid's, and
-# tensors of the loop can be stacked.</details>
+# <details><summary>Hint 2</summary>You compare two lists of three numbers, by their Euclidean distance. Numbers that
+# a loop collects can be stacked.</details>
 
 
 # %%
@@ -387,14 +392,16 @@ heights = {str(k): round(127.5 * value, 1) for k, value in enumerate(means_of_ro
 course.bars(heights, "change of mean colour (of 255)", xlabel="row of the code")
 
 # %% [markdown]
-# Which bar is the longest, and to which group does its row belong? Row 0 has a long bar, too: larger hair or another
-# shape of the head moves the mean colour of the whole image, without any colour being painted anew.
+# The longest bar is that of row 11, a fine one: the row of the layer that makes red, green and blue of the last maps.
+# Row 0 has a long bar, too. More hair, or another shape of the head, can move the mean colour of the whole image
+# without any colour being painted anew.
 #
 # ## 1.5 Truncation: variety against quality
 #
-# A code that lies far from the centre of W in some direction has a feature that was rare in training, and faces with
-# rare features are often broken. [Truncation](GLOSSARY.md#truncation) pulls a code towards the [mean
-# latent](GLOSSARY.md#mean-latent) $\bar w$:
+# A code that lies far from the centre of W in some direction has a feature that was rare in training, and what was rare
+# is often drawn badly. (Rare in the training set, not among people: the [model card](../data/faces-128.md) says whom
+# ours leaves out.) [Truncation](GLOSSARY.md#truncation) pulls a code towards the [mean latent](GLOSSARY.md#mean-latent)
+# $\bar w$:
 #
 # $$w' = \bar w + \psi\,(w - \bar w)$$
 #
@@ -418,7 +425,7 @@ def truncate(w, w_mean, psi):
 checks.check_truncate(truncate)
 
 # %% [markdown]
-# Six faces at four values of psi, and beyond 1 as well. Where does it break, and what is left at the end?
+# Six faces at five values of psi, one of them beyond 1. Where do the images break, and what is left at the end?
 
 # %%
 six = random_codes(15, 39, 12, 34, 57, 28, psi=1)
@@ -426,7 +433,7 @@ psis = [1.5, 1.0, 0.7, 0.4, 0.0]
 with torch.no_grad():
     pulled = [generator.synthesis(truncate(six, generator.w_mean, psi)) for psi in psis]
 labels = [f"psi {psi}" if k == 0 else "" for psi in psis for k in range(6)]
-alt = "Six faces in five rows: odd at psi 1.5, different at 1, more alike, equal at 0"
+alt = "Six faces at five psi: distorted at 1.5, different at 1, more alike, equal at 0"
 course.show(torch.cat(pulled), labels, columns=6, alt=alt)
 
 # %% [markdown]
@@ -454,17 +461,17 @@ print(f"distance of the codes from the mean: {far_out.min():.0f} to {far_out.max
 compare_guess(guess_of_variety, variety[0.4] / variety[1.0], "variety at psi 0.4")
 
 # %% [markdown]
-# You may have expected 40 %: the distances of the *codes* shrink to exactly that, those of the images less. And look
-# at the last row again. The average face is not the best drawn one; behind it is a patchwork. The codes that the
-# network was trained with lie far from the mean, none of them near it, so nobody taught the network what to draw
-# there. That is why a psi between 0.5 and 0.7 is usual.
+# You may have expected 40 %: the distances of the *codes* shrink to exactly that, those of the images much less. And
+# look at the last row of faces again. The average face is not the best drawn one; behind it is a patchwork. Random
+# codes lie far from the mean, none of these 48 nearer than 9, so training hardly ever asked for an image there. (In the
+# StyleGAN paper the mean face is drawn well.) The course mostly takes a psi between 0.5 and 0.7.
 #
 # ### Exercise 1.5 (explain, difficulty 1 of 3, 4 minutes): in your own words
 #
 # In two or three sentences: why does an image generated with psi 0.5 often look *better* than one with psi 1, and what
 # is the price? Write it into the string. The check reads English, and only looks whether both are mentioned.
 #
-# <details><summary>Hint 1</summary>How often did training see usual hair, how often extreme hair?</details>
+# <details><summary>Hint 1</summary>How often did training see common features, how often uncommon ones?</details>
 # <details><summary>Hint 2</summary>What do all faces at psi 0 have in common?</details>
 
 # %%
@@ -498,7 +505,7 @@ checks.check_truncation_words(answer)
 #
 # Given `x` [N, C, H, W], the C feature maps of N images; `scale` [N, C], which is $y_s$; and `shift` [N, C], which is
 # $y_b$: return AdaIN(x), [N, C, H, W]. Mean and variance are those of each map by itself, the variance as the mean of
-# the squares; add `1e-8` to it under the root.
+# the squared distances from that mean; add `1e-8` to it under the root.
 #
 # <details><summary>Hint 1</summary>Over which dimensions is a single map spread? <code>keepdim=True</code> keeps the others
 # in their places.</details>
@@ -519,7 +526,7 @@ def adain(x, scale, shift):
 checks.check_adain(adain)
 
 # %% [markdown]
-# Here is a whole generator of such layers: the **student** of a smaller one of ours, at 64 px. Both read the same $w$;
+# Here is a whole generator of such layers: the **student** of our smaller generator, of 64 px. Both read the same $w$;
 # the student's synthesis network learned to draw what its teacher draws ([distillation](../data/faces-64-adain.md)).
 
 # %%
@@ -540,7 +547,8 @@ course.show(torch.cat([by_teacher, by_student]), labels, columns=4, size=160, al
 
 # %% [markdown]
 # The same people, a little softer below. That says nothing about AdaIN: the student learned from its teacher's images
-# alone, for two hours on one core. How far apart are the two images of one $z$, compared with the images of two?
+# alone, for two hours on one core of a CPU. How far apart are the two images of one $z$, compared with the images of
+# two different $z$?
 
 # %% tags=["nbval-ignore-output"]
 neighbours = by_teacher.roll(1, dims=0)
@@ -551,8 +559,8 @@ for what, compared in others.items():
 
 # %% [markdown]
 # The faces are in the codes, then, and not in one way of applying a style. Does *your* AdaIN do what the student's
-# layers do? Take the second layer of 16 px: its input, its style, and what it puts out. (It keeps the scale as its
-# difference from 1.)
+# layers do? Take the second layer of 16 px: the maps before its AdaIN, its style, and the maps after it. (The layer
+# stores the scale minus 1.)
 
 # %%
 w_student = student.mapping(z_of_pair[:1])
@@ -576,17 +584,17 @@ print(f"style: shift {old_shift[0, :4].numpy().round(2)}")
 print(f"style: scale {(1 + old_scale[0, :4]).numpy().round(2)}")
 
 # %% [markdown]
-# Nothing of the maps' own strength is left after AdaIN: mean and standard deviation are shift and scale of the style
-# (a negative scale turns the map upside down).
+# Nothing of the maps' own strength is left after AdaIN: mean and standard deviation are shift and scale of the style.
+# (A negative scale would swap high and low values.)
 #
 # ## 1.7 What replaced it: demodulation
 #
-# AdaIN forgets how strong a map was in relation to the others. The images of the first StyleGAN have blobs like
-# droplets of water, and the authors suspect that the network sneaks such strengths past the normalisation by a strong
-# local spike: when they took the normalisation away, the droplets went. **StyleGAN2** (Karras et al. 2020), like ours,
-# has [demodulation](GLOSSARY.md#demodulation) instead. The style, scales only, goes into the *weights* $w_{ijk}$ of
-# the convolution (from map $i$ to map $j$, at place $k$ of its window), and the weights of each output map are divided
-# by their length:
+# AdaIN forgets how strong a map was compared with the others. The images of the first StyleGAN have blobs like droplets
+# of water, and the authors suspect that the network sneaks such strengths past the normalisation by a strong local
+# spike: when they took the normalisation away, the droplets went. **StyleGAN2** (Karras et al. 2020), like ours, has
+# [demodulation](GLOSSARY.md#demodulation) instead. The style, scales only, goes into the *weights* $w_{ijk}$ of the
+# convolution (from map $i$ to map $j$, at place $k$ of its window), and the weights of each output map are divided by
+# their length:
 #
 # $$w'_{ijk} = s_i\,w_{ijk}, \qquad w''_{ijk} = \frac{w'_{ijk}}{\sqrt{\sum_{i,k} w'^2_{ijk} + \epsilon}}$$
 #
@@ -636,8 +644,8 @@ for number, (layer, inputs, style) in enumerate(course.trace_layers(generator, w
 # %% [markdown]
 # Noise comes out with a standard deviation near 1 in every layer (a little less, because of zero padding). The layers'
 # own inputs, which are no noise, come out with standard deviations of their own: nothing is measured, so nothing is
-# forced. Now both side by side, with one input map 1, 5 and 25 times as strong. What will AdaIN say, what
-# demodulation?
+# forced. Now both side by side, with one input map 1, 5 and 25 times as strong. Which standard deviations do you expect
+# of the output, with AdaIN and with demodulation?
 
 # %%
 weight_8 = torch.randn(4, 8, 3, 3, generator=rng)
@@ -661,7 +669,7 @@ for strength in (1, 5, 25):
 # - **B** the factor is in $w'$ and in the root it is divided by, so it cancels
 # - **C** the leaky ReLU after the convolution removes scales
 #
-# <details><summary>Hint 1</summary>Put 3s for s into both formulas above.</details>
+# <details><summary>Hint 1</summary>Put $3 s_i$ in place of $s_i$ in both formulas above.</details>
 # <details><summary>Hint 2</summary>What is the root of 9 times a sum?</details>
 
 # %%
@@ -693,9 +701,9 @@ strengths = [layer.noise_strength.item() for layer in noisy_layers]
 print("noise strengths:", [round(s, 4) for s in strengths])
 
 # %% [markdown]
-# Small: [our training](../training/README.md) let noise in late, when the image stood already, and the network hardly
-# uses it. Official networks do. To see what noise does, hand in the stored maps 10 times as strong. In the middle is
-# the change itself, on grey.
+# Small: [our training](../training/README.md) added noise late, when the network already drew well without it, so it
+# hardly uses it. Official networks do. To see what noise does, hand in the stored maps 10 times as strong. In the
+# middle is the change itself, doubled, on grey.
 
 # %%
 loud = [10 * noise_map for noise_map in generator.noise_maps()]
@@ -742,6 +750,6 @@ course.show(noise_sheet, labels, size=192, alt=alt)
 # - Do the birthday test on ours: 64 images at psi 1, and at 0.4. Does truncation look like mode collapse?
 # - Write the modulated convolution without a loop: scale the maps in place of the weights, and divide the output.
 #
-# **Read on:** Karras et al. 2019, sections 2 to 4, and 2020, sections 2 and 3 (links in the [glossary](GLOSSARY.md)).
+# **Read on:** Karras et al. 2019, sections 2 to 4, and 2020, sections 2 to 4 (links in the [glossary](GLOSSARY.md)).
 #
 # **Next:** [lesson 2](02_w_versus_w_plus.ipynb) asks which of Z, W and W+ can hold a given photo.

@@ -17,7 +17,7 @@
 # |---|---|
 # | **Goals** | say how Z, W and W+ differ; write the search in each; say what W+ gains and what it costs |
 # | **Before** | lesson 1 |
-# | **Time** | about 70 minutes; the cells take about two and a half on a laptop |
+# | **Time** | about 70 minutes; the cells take about one and a half minutes on a laptop |
 # | **You will see** | a cat drawn by a network that knows only faces; one edit that works on a code and breaks on another |
 #
 # ![Three columns, a woman, a cat and a cup of coffee. Above the photos, in the middle what W draws of them, below what W plus draws](images/cat_in_w_plus.jpg)
@@ -70,7 +70,8 @@ ours = generator.num_ws * generator.w_dim
 checks.check_numbers_in_w_plus(official, ours, generator)
 
 # %% [markdown]
-# Closer to ten thousand. Is that much? Compare it with what it has to describe, the pixels of our images.
+# Nearer ten thousand than one thousand. Is that much? Compare ours with what it has to describe, the pixels of an
+# image.
 
 # %%
 pixels = 3 * generator.resolution**2
@@ -80,7 +81,8 @@ for space, rows in {"W": 1, "W+": generator.num_ws}.items():
 
 # %% [markdown]
 # Z has even fewer degrees of freedom than its dimension suggests. The mapping network begins by dividing $z$ by
-# its root mean square, so that all have one length, and only the direction counts: $2 z$ gives the same $w$.
+# its root mean square. After that every $z$ has the same length, and only its direction counts: $2 z$ gives the
+# same $w$.
 
 # %%
 z = generator.sample_z(1, seed=34)
@@ -113,7 +115,8 @@ def distance(image):
 # `start` from; `distance`; the number of `steps`; and Adam's `learning_rate`. The code, the optimiser `adam`
 # (lesson 4 says what it does) and the list `losses` are there. In each step: draw the image of `code`; take its
 # distance; clear the gradients of the step before; compute the new ones; let `adam` update the code; append the
-# distance to `losses` as a plain number.
+# distance to `losses` as a plain number. (`@torch.enable_grad()` is there so that gradients are kept wherever `search`
+# is called.)
 #
 # <details><summary>Hint 1</summary>A gradient is added to the one that is stored already, until somebody clears
 # it. When does it have to be gone, and when must it be there?</details>
@@ -183,8 +186,9 @@ checks.check_draw_w(draw_w)
 
 # %% [markdown]
 # > **Predict.** [PSNR](GLOSSARY.md#psnr) measures how close an image is to the photo, in **decibels** (dB):
-# > the mean squared error of the pixels on a logarithmic scale, higher is closer. In 100 steps W+ came to the
-# > first number below. Where will W end, and where Z? Set both guesses.
+# > the mean squared error of the pixels on a logarithmic scale, higher is closer. Run the cell: it prints how
+# > close W+ came in 100 steps, and how close a uniform grey is. Where will W end, and where Z? Set both guesses in
+# > the cell, and run it again.
 
 # %% tags=["nbval-ignore-output"]
 with torch.no_grad():
@@ -212,8 +216,8 @@ images = torch.cat([image_z, image_w, image_w_plus, photo]).cpu()
 course.show(images, labels=["Z", "W", "W+", "photo"], columns=4, size=200, alt=alt)
 
 # %% [markdown]
-# Which of the three is she, and which are people like her? Where did your guesses go wrong: is a similar-looking
-# face further from the photo than you thought, or nearer? The curves show how the searches went.
+# Which of the three is she, and which are people like her? Were your guesses too high or too low: is a face that
+# only resembles hers further from the photo than you thought, or nearer? The curves show how the searches went.
 
 # %% tags=["nbval-ignore-output"]
 curves = {"Z": losses_z, "W": losses_w, "W+": losses_w_plus}
@@ -225,8 +229,8 @@ course.plot(curves, "step (Adam, learning rate 0.05)", "loss", log=True)
 #
 # ### Exercise 2.4 (diagnose, difficulty 2 of 3, 6 minutes): "my W is as good as W+"
 #
-# A port of the paper searches "W" as below, and reports that W comes as close to photos as W+ does. Run it for 20
-# steps, and look at what it found.
+# A port of the paper searches "W" as below, and reports that W comes as close to photos as W+ does. The cell runs it
+# for 20 steps, and prints a little of what it found.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -272,8 +276,8 @@ checks.check_false_w(cause)
 #
 # Here are a cat and a cup of coffee, given to a generator that has seen nothing but faces.
 #
-# > **Predict.** What will W answer to a cat, and W+? Describe both pictures in your words. Then set guesses for
-# > the PSNR of the cat in W and in W+; for her face you know both numbers.
+# > **Predict.** At the top of the lesson you have seen what W and W+ draw of them. How close is that in numbers? Set
+# > guesses for the PSNR of the cat in W and in W+; for her face you know both numbers.
 
 # %%
 guess_cat_w, guess_cat_w_plus = None, None  # dB
@@ -298,8 +302,8 @@ course.show(torch.cat([row.cpu() for row in rows]), labels, columns=3, size=192,
 
 # %% [markdown]
 # W has one vector for all layers, and what it draws keeps something of a face. W+ draws the cat and the cup: with
-# a vector for each layer, the layers can be talked into anything. This is the paper's surprise. (Your guesses may
-# have been further apart: PSNR counts colours in their places, not what they show. Lesson 3 has more on that.)
+# a vector for each layer, the layers together can draw almost anything. This was the surprise of the paper. (Were
+# your guesses further apart? PSNR counts colours in their places, not what they show. Lesson 3 has more on that.)
 #
 # ### Exercise 2.5 (ablate, difficulty 2 of 3, 6 minutes): take the freedom away
 #
@@ -326,7 +330,7 @@ wide = torch.cat([found_w_plus, things_w_plus.w_plus.to(lab.device)])  # [3, num
 with torch.no_grad():
     images = generator.synthesis(same_rows(wide)).cpu()
 labels = [f"{n}, averaged" for n in names]
-alt = "Three smiling people with short hair, much alike: what is left of woman, cat and cup"
+alt = "Three smiling people, much alike: the averaged codes; those of cat and cup have torn hair"
 course.show(images, labels, columns=3, size=224, alt=alt)
 
 # %% [markdown]
@@ -343,7 +347,8 @@ course.show(images, labels, columns=3, size=224, alt=alt)
 # - Take the first four rows, the coarse ones, from another face: [style mixing](GLOSSARY.md#style-mixing), as in
 #   lesson 1.
 #
-# Here are four edits of a random face.
+# Here are four edits of a random face: three standard deviations along directions 1 and 2 (counted from 0), and the
+# coarse rows of two other faces, A and B.
 
 # %% tags=["nbval-ignore-output"]
 directions, spread = checks.principal_directions(generator)
@@ -382,14 +387,15 @@ with torch.no_grad():
 # %% [markdown]
 # ### Exercise 2.6 (diagnose, difficulty 1 of 3, 6 minutes): a blind test
 #
-# Which codes take the edits best, and which worst: W, or W+ after 30, 100 or 400 steps? Write down a ranking. Then
-# judge without knowing: the next cell shows the four edits of all four codes, 16 images in random order.
+# The diagram at the top claims that codes of W take edits better than those of W+. Do they, and does it matter how
+# long a search in W+ has run? Rank the four codes, the best first, and write it down. Then judge without knowing: the
+# next cell shows the four edits of all four codes, 16 images in random order.
 # List in `broken` the numbers of those that are no proper face any more: torn or doubled features, smears, patches
 # that do not fit. (If your images differ from those of the solutions, so do the numbers.)
 #
 # <details><summary>Hint 1</summary>Look at eyes and mouth first, then at the outline of the head.</details>
-# <details><summary>Hint 2</summary>An odd expression, or another person, is not broken. Decide quickly; four to
-# ten are a usual count.</details>
+# <details><summary>Hint 2</summary>An odd expression, or another person, is not broken. Decide quickly, by your
+# first impression; no number of broken images is the right one.</details>
 
 # %% tags=["nbval-ignore-output"]
 mixed, whose = checks.shuffle({name: some[1:] for name, some in edited.items()}, seed=0)
@@ -434,10 +440,10 @@ for name, code in found.items():
     print(f"{name:7s} {decibels:4.1f} dB, {from_w(code).item():.2f} from W")
 
 # %% [markdown]
-# Compare the last column with your marks. A search in W+ leaves W at once, before it is any closer to the photo, and
-# the longer it goes on, the closer its image comes and the further its code goes from W. This is the **distortion-editability
-# trade-off** (Tov et al. 2021): *distortion* is the distance to the photo, [*editability*](GLOSSARY.md#editability)
-# how well the code takes edits.
+# Compare the last column with your marks. A search in W+ leaves W early: after 30 steps its image is no closer to the
+# photo than that of W, and its code is well away. The longer it goes on, the closer its image comes and the further its
+# code goes from W. This is the **distortion-editability trade-off** (Tov et al. 2021): *distortion* is the distance to
+# the photo, [*editability*](GLOSSARY.md#editability) how well the code takes edits.
 #
 # Why? The search fits the *differences between the rows* to this one image. On another face they are wrong, and show
 # as patches and tears. So the distance from W is a warning and not a judgement: it says how much has been fitted,
@@ -448,9 +454,9 @@ for name, code in found.items():
 #
 # A walk from one code to another is an edit, too: `i2s.morph` takes $\lambda$ times the first and $1 - \lambda$
 # times the second. Codes that the mapping network makes lie on a thin sheet in the space of all vectors, the
-# [**manifold**](GLOSSARY.md#manifold) of faces. W is bent less than Z (Karras et al. 2019), so that
-# the straight line between two of its codes stays close to the sheet: it leads through faces. What lies between
-# two codes of W+, or between a cat and a cup?
+# [**manifold**](GLOSSARY.md#manifold) of faces. W is less curved than Z (Karras et al. 2019): a straight line between
+# two of its codes stays close to the sheet, and leads through faces. What lies between a code of W+ and one of W, or
+# between a cat and a cup?
 
 # %% tags=["nbval-ignore-output"]
 lam = torch.linspace(1, 0, 5)
@@ -468,17 +474,17 @@ with torch.no_grad():
 labels = [name if k == 0 else "" for name in walks for k in range(5)]
 alt = (
     "Four walks of five stops. From a random face to another, and from the woman in W to that one, "
-    "all stops are faces; from the woman in W+ too, with a patch in the hair at first; half way from "
-    "the cat to the cup is a dim face"
+    "all stops are faces; from the woman in W+ too, with a blurred fringe at the second stop; half-way "
+    "from the cat to the cup is a dim face"
 )
 course.show(torch.cat(rows).cpu(), labels, columns=5, size=128, alt=alt)
 
 # %% [markdown]
-# Go through the rows. In the first two, both ends are codes of W, and so are the stops: faces of nobody, but faces.
-# The third begins closer to the photo, and holds better than the edits did: each stop takes only the share $\lambda$ of
-# what was fitted to her, on the way to a code of W. In the fourth both ends are far from W, and there is nothing
-# between a cat and a cup that the generator could draw: they fade into each other, and a face shines through, since
-# faces are what the layers know.
+# Go through the walks. In the first two, both ends are codes of W, and so is every stop between them: people who do
+# not exist, but faces. The third begins closer to the photo, and holds better than the edits did: each stop takes only
+# the share $\lambda$ of what was fitted to her, on the way to a code of W. In the fourth both ends are far from W. The
+# generator knows nothing between a cat and a cup: they fade into each other, and a face shines through, since faces
+# are what the layers know.
 #
 # ### Exercise 2.7 (explain, difficulty 1 of 3, 5 minutes): which space would you choose?
 #
@@ -493,7 +499,8 @@ course.show(torch.cat(rows).cpu(), labels, columns=5, size=128, alt=alt)
 # %%
 exact, walk, answer = None, None, ""
 ### BEGIN SOLUTION
-exact, walk = "W+", "W"
+exact = "W+"
+walk = "W"
 answer = (
     "W+ comes closest to the portrait, which is all that counts where nothing is edited. On a walk every stop is an "
     "edit: in W all layers agree on one face, so the stops stay faces, and visitors forgive that the ends are not "
@@ -515,7 +522,7 @@ checks.check_choice_of_space(exact, walk, answer)
 # **Ask yourself**
 #
 # <details><summary>Why not search in Z?</summary>Only the direction of z counts, and everything goes through the
-# mapping network: what it does not offer cannot be reached, and most photos are not among it.</details>
+# mapping network: only what that puts out can be reached, and few photos are among it.</details>
 # <details><summary>How many rows of a code in W are free?</summary>One; all layers read the same.</details>
 # <details><summary>Is a code with a smaller loss always the better one?</summary>No. It may draw the photo
 # exactly, and fall apart at the first edit.</details>
@@ -527,8 +534,8 @@ checks.check_choice_of_space(exact, walk, answer)
 #
 # - Start the search in Z from ten random faces, and keep the best. How close does it come to W?
 # - Edit the cat. Which directions still do something that you can name?
-# - Search with all layers sharing two vectors, one for the first half of the rows and one for the second. Where
-#   does this space lie between W and W+, in decibels and after the edits?
+# - Search with two vectors, one for the first half of the layers and one for the second. Where does this space lie
+#   between W and W+, in decibels and after the edits?
 # - Read Tov et al., *Designing an Encoder for StyleGAN Image Manipulation*
 #   ([arXiv 2102.02766](https://arxiv.org/abs/2102.02766)).
 #

@@ -21,7 +21,7 @@
 # |---|---|
 # | **Goals** | say where MSE misleads and why; write the perceptual loss; know what each feature map contributes; choose weights; test a claim by leaving a part out |
 # | **Before** | lesson 2 |
-# | **Time** | about 70 minutes; the cells take about two and a half minutes on a laptop |
+# | **Time** | about 70 minutes; the cells take about two minutes on a laptop |
 # | **You will see** | four changed copies and two opinions on them; what a network remembers of a photo; one face, three losses |
 #
 # ![The loss: image and photo are compared pixel by pixel, and by four feature maps of VGG-16](images/loss.svg)
@@ -180,9 +180,9 @@ checks.check_why_blur(answer)
 # and each of their positions sees a larger patch of the photo, its [**receptive
 # field**](GLOSSARY.md#receptive-field).
 #
-# Unless VGG-16 was fetched before, the course uses a small network that was trained to give the same distances
-# ([**distilled**](GLOSSARY.md#distillation)), with the same taps at the size of our images; the first cell said which
-# one is at work.
+# Unless VGG-16 was fetched before, the course uses a small network with taps of the same names, which was trained to
+# give the distances of two larger ones, VGG-19 and SqueezeNet (it was [**distilled**](GLOSSARY.md#distillation) from
+# them). The first cell printed which network is at work.
 
 # %%
 with torch.no_grad():
@@ -298,14 +298,14 @@ for name, weights in zip([*names, "all four"], [*single, [1.0] * 4]):
     print(f"{name:8s} shifted {shifted:.2f}, blurred {blurred:.2f}: nearer is {nearer}")
 
 # %% [markdown]
-# The first taps rank as pixels do; they still compare position by position. The deep taps forgive a small shift, and
-# they notice that the details are gone.
+# The first taps rank the two as pixels do: they, too, compare position by position. The deep taps forgive a small
+# shift, and notice that the details are gone.
 #
 # ## 3.3 Each tap alone, with the generator
 #
 # Above, the pixels were free. Now the search moves a code, and the generator draws: what a tap does not ask for, the
-# generator fills in with what it knows of faces. Four searches, the same but for the tap. (All searches of this
-# lesson run for 70 steps at a learning rate of 0.03, three times the paper's, to save time.)
+# generator fills in with what it knows of faces. Here are four searches, the same but for the tap. (All searches with
+# the generator in this lesson run for 70 steps at a learning rate of 0.03, three times the paper's, to save time.)
 #
 # Three measures will go with every image. PSNR is the pixel loss on another scale ([PSNR](GLOSSARY.md#psnr): higher
 # is closer), *features* is the perceptual loss. A search that follows one of them is not a fair judge of itself, so
@@ -339,8 +339,8 @@ course.show(torch.cat([*alone.values(), photo.cpu()]), [*alone, "photo"], column
 
 # %% [markdown]
 # Compare with the free pixels above. The first two taps alone come near in every pixel, and leave the hair smooth.
-# The deep taps alone draw strands of hair, and lose colours and PSNR: 16 x 16 positions do not say where an edge is.
-# Each of them sees something that the others miss; the paper adds up four.
+# The deep taps alone draw strands of hair, and lose colours and PSNR: 32 x 32 or 16 x 16 positions do not say where
+# exactly an edge is. Early and deep taps see different things; the paper adds up all four.
 #
 # ## 3.4 Which tap would you miss?
 #
@@ -350,9 +350,9 @@ course.show(torch.cat([*alone.values(), photo.cpu()]), [*alone, "photo"], column
 #
 # ### Exercise 3.5 (predict, difficulty 2 of 3, 4 minutes): without conv4_2
 #
-# conv4_2 is the deepest tap, the one that knows about eyes and mouth. Searches follow in which one tap is left out of
-# the full loss, and then two. By how many dB does PSNR change when conv4_2 is left out? Set `decibels`: -2 means 2 dB
-# lower than with the full loss, +2 means 2 dB higher.
+# conv4_2 is the deepest tap, often said to know about eyes and mouth. In the searches that follow, one tap at a time
+# is left out of the full loss, and then two. By how many dB does PSNR change when conv4_2 is left out? Set `decibels`:
+# -2 means 2 dB lower than with the full loss, +2 means 2 dB higher.
 #
 # <details><summary>Hint 1</summary>Who puts eyes and mouth where they are when the search begins?</details>
 # <details><summary>Hint 2</summary>Which tap's opinion on the blurred copy was nearest to that of the pixels, and
@@ -378,17 +378,18 @@ checks.check_left_out(decibels, (without - whole).item())
 
 # %% tags=["nbval-ignore-output"]
 alt = (
-    "The face with each tap left out, with both early ones and both deep ones left "
-    "out, with the full loss, and the photo"
+    "The faces by the full loss and with one tap left out look much alike; without both early "
+    "taps the background is bluish, without both deep ones the hair is soft; last the photo"
 )
 course.show(torch.cat([*left_out.values(), photo.cpu()]), [*left_out, "photo"], alt=alt)
 
 # %% [markdown]
-# Without conv4_2 PSNR does not fall, it rises a little. Eyes and mouth are in place in every picture: the mean latent
-# has put them there before the search begins. Was conv4_2 useless then? Its neighbour conv3_2 sees nearly the same
-# and stands in for it. Only the pairs show what they are for. Without both early taps, PSNR falls the most, and
-# colours and contrast are off. Without both deep taps, PSNR is nearly the highest, and the strands of the hair are
-# gone: *features* is as bad as without the early pair. What a part is for shows in a measure that can see it.
+# Without conv4_2 PSNR does not fall. It rises a little, by hardly more than chance (section 3.5 tells how much that
+# is). Eyes and mouth are in place in every picture: the mean latent has put them there before the search begins. Is
+# conv4_2 useless then? Without conv3_2 little changes either: the two see similar things, and one stands in for the
+# other. Leaving out both shows what they are for: PSNR is nearly the highest, but the strands of the hair are gone, and
+# *features* is as bad as without the early pair. Without both early taps PSNR falls the most (without conv1_1 alone by
+# about half as much), and colours and contrast are off. What a part is for shows in a measure that can see it.
 #
 # ## 3.5 Pixels, features, or both?
 #
@@ -418,8 +419,8 @@ checks.check_three_losses(three_losses)
 
 # %% [markdown]
 # One run proves little: how much of a difference is chance? So each search starts from three points, the mean latent
-# and two random codes close to it; three photos in a batch are three searches. What do you expect? By the letter of
-# the loss, the search by pixels alone comes closest in pixels, since it follows nothing else.
+# and two random codes close to it; three photos in a batch are three searches. What do you expect of PSNR? The search
+# by pixels alone should come closest in pixels, since it follows nothing else.
 
 # %% tags=["nbval-ignore-output"]
 start = starts_near_the_mean(generator, 3)
@@ -439,13 +440,13 @@ faces = torch.cat([r.image[:1] for r in results.values()] + [photo.cpu()])
 course.show(faces, [*results, "photo"], alt=alt)
 
 # %% [markdown]
-# Is the search by pixels alone ahead in PSNR, its own measure? Hardly: compare the ranges over the three starts. It
-# stands behind in SSIM, which no search follows, and far behind in features, and one sees why: it has smoothed the
-# hair and left eyes and mouth soft, as section 3.1 promised. Features are a better guide on the way. The paper found
-# the same, and concludes that MSE alone is not enough.
+# Is the search by pixels alone ahead in PSNR, its own measure? Compare the ranges over the three starts: it leads
+# *features* by very little, and *both* not at all. It is behind in SSIM, which no search follows, and far behind in
+# *features*, and one sees why: it has smoothed the hair and left eyes and mouth soft, as section 3.1 predicted.
+# Features are a better guide on the way. The paper found the same, and concludes that MSE alone is not enough.
 #
-# *Features* and *both* overlap or touch in all three measures: *both* is a little ahead on average, and chance nearly
-# as large.
+# *Features* and *both* overlap or touch in all three measures: *both* is a little ahead on average, by no more than the
+# starts differ among themselves.
 #
 # ## 3.6 A guide, or a leash?
 #
@@ -471,8 +472,8 @@ for name, code in codes.items():
 
 # %% [markdown]
 # It is no leash. The code of pixels alone lies *nearer* to the mean latent than that of both, and its rows agree
-# more; all are nearer than random faces are. But does it break sooner when it is edited? The same two edits for both
-# codes, a step half-way to another face, and the fine rows of that face:
+# more; all are nearer than random faces are. But does one of them break sooner when it is edited? Here are two edits of
+# each: a step half-way to another face, and the fine rows of that face.
 
 # %%
 other = generator.mapping(generator.sample_z(4, seed=3))[3:]
@@ -497,7 +498,7 @@ course.show(faces, list(edited), columns=3, alt=alt)
 # %% [markdown]
 # Both take the edits alike; what was soft stays soft. So with this generator, after so few steps, the perceptual loss
 # is a guide rather than a leash: it says more precisely what to draw, and does not hold the code back. What keeps a
-# code near the faces is where the search starts, when it stops, or a penalty on the distance, as lesson 2 has it.
+# code near the faces is where the search starts, when it stops, or a penalty on the distance (lesson 5 tries one).
 #
 # ## 3.7 Weights, and the range behind them
 #
@@ -508,8 +509,9 @@ terms = {term: values[-1, 0].item() for term, values in results["both"].history.
 course.bars(terms, "part of the last loss")
 
 # %% [markdown]
-# All $\lambda$ are 1, and still the pixel term is nearly nothing: 1 of what? Pixels in [0, 1] differ by little, and
-# their squares by less. That is why *features* and *both* look alike. With larger weights instead:
+# All $\lambda$ are 1, and still the pixel term is nearly nothing. One times what? Pixels in [0, 1] differ by little,
+# and the squares of these differences are smaller still. That is why *features* and *both* look alike. Now with larger
+# weights of the pixels:
 
 # %% tags=["nbval-ignore-output"]
 weighted = {"weight 1": results["both"].image[:1]}
@@ -524,8 +526,9 @@ alt = "The face with the pixels' weight at 1, at 30 and at 1000, and the photo: 
 course.show(faces, [*weighted, "photo"], alt=alt)
 
 # %% [markdown]
-# At 30, both terms count: PSNR and SSIM gain, *features* lose a little. At 1000 the pixels outvote the features, and
-# the soft image of pixels alone is back. What is large enough depends on the scale of the pixels.
+# At 30, both terms count: PSNR gains a little and *features* loses a little, each just beyond the range of *both* in
+# section 3.5. At 1000 the pixels outvote the features, and the soft image of pixels alone is back. Which weight is
+# large enough depends on the scale of the pixels.
 #
 # ### Exercise 3.7 (predict, difficulty 2 of 3, 4 minutes): three ranges
 #
@@ -539,7 +542,8 @@ course.show(faces, [*weighted, "photo"], alt=alt)
 # %%
 signed, in_bytes = None, None
 ### BEGIN SOLUTION
-signed, in_bytes = 4, 255**2
+signed = 4
+in_bytes = 255**2
 ### END SOLUTION
 
 # %%
@@ -607,9 +611,9 @@ for name, copy in more.items():
     print(f"{name:14s} {pixels:.4f} {ours[0]:9.2f} {ours[1]:8.2f} {original[name]:6.3f}")
 
 # %% [markdown]
-# Three measures, three favourites: MSE takes the blurred copy for the nearest, *features* the brighter one, and the
-# last two columns the photo at half its contrast, which MSE counts as far as the shifted one. Scaling to length 1
-# forgives a loss of contrast. And all but MSE put the blurred copy last, LPIPS by far.
+# Three favourites: MSE takes the blurred copy for the nearest, *features* the brighter one, and the last two columns
+# the photo at half its contrast, which to MSE is as far away as the shifted one. Scaling to length 1 forgives a loss of
+# contrast. All but MSE put the blurred copy last, LPIPS by far.
 #
 # LPIPS is the usual metric for embeddings, and `i2s.losses.LPIPS` puts it into the loss too, as later methods do. But
 # a judge that shares features with the loss is a partial one: LPIPS rests on VGG, AlexNet or SqueezeNet, the paper's
@@ -635,13 +639,15 @@ for name, copy in more.items():
 # neighbour conv3_2 does the same work, and PSNR does not see what they bring: without both, fine texture such as hair
 # is gone.</details>
 # <details><summary>Can two different images have a perceptual distance of nearly 0?</summary>Yes, a network forgets
-# things: the inversion of conv4_2 is one such image, for that tap. The early taps and the pixel term close this
-# hole.</details>
+# things. Section 3.2 searched for such images, one tap at a time, and what it found for the deep taps does not look
+# like the photo. The early taps and the pixel term close this hole.</details>
 #
 # **Go on by yourself**
 #
-# - Leave out two taps at a time, as `tap_weights=(0, 0, 1, 1)`. Which pair would you miss most?
-# - Do the ablation with a photo of your own, `i2s.load_photos("file.jpg", generator.resolution)`. Do the signs stay?
+# - Two pairs of taps were left out above. Try the other four, such as `tap_weights=(0, 1, 0, 1)`. Which pair would you
+#   miss most?
+# - Do the ablation with a photo of your own, `i2s.load_photos("file.jpg", generator.resolution)`. Does PSNR change in
+#   the same direction?
 # - Replace MSE by the mean absolute difference (`i2s.losses.PixelL1`). Which single value is nearest to several
 #   numbers then, and what does that do to an edge?
 #

@@ -20,13 +20,13 @@
 # |---|---|
 # | **Goals** | write Image2StyleGAN's five steps yourself; read a loss curve; choose start, optimiser and learning rate; find the cause of a broken run; know when to stop |
 # | **Before** | lessons 2 (W and W+) and 3 (the loss); a training loop in PyTorch, seen once |
-# | **Time** | about 100 minutes; the cells take about two and a half on a laptop without a GPU |
-# | **You will see** | your own loop find a face; what a random start draws; four broken runs; a face that is moved; what a longer search costs an edit |
+# | **Time** | about 100 minutes; the cells take about two on a laptop without a GPU |
+# | **You will see** | your own loop find a face; what a random start draws; four broken runs; a face that was moved; what a longer search costs an edit |
 #
 # ![The loop: initial code, generated image, comparison with the photo, update of the code, and back to the image](images/loop.svg)
 #
-# You will build this loop, look at four that somebody built wrong, and at the end let yours embed a photo of your
-# own.
+# You will build this loop, find out what is wrong with four others, and at the end embed a photo of your own with
+# yours, if you like.
 
 # %% tags=["nbval-ignore-output"]
 import torch
@@ -45,7 +45,7 @@ generator, net = lab.generator, lab.perceptual
 # %% [markdown]
 # The photo is the one of lesson 0, the **target image** of this lesson: Eileen Collins, a NASA portrait in the
 # public domain, cropped so that eyes and mouth are where the generator expects them. Where many searches are
-# compared, a `small` generator of 64 px does the work, two to four times as fast.
+# compared, a `small` generator does the work, to save time: 64 px, codes of 10 rows with 256 numbers each.
 
 # %%
 from skimage import data
@@ -97,8 +97,8 @@ def initial_code(generator):
 checks.check_initial_code(initial_code, generator)
 
 # %% [markdown]
-# Step 2 generates its image, the face of the mean latent. It is nobody's, and not drawn with care: faces lie around
-# this code, none of them on it.
+# Step 2 generates its image, the face of the mean latent. It is nobody's face, and not drawn well: the codes from
+# which the generator learned lie around this one, none of them close to it (lesson 1.5).
 
 # %%
 with torch.no_grad():
@@ -145,8 +145,8 @@ checks.check_compare(compare, photo, net)
 
 # %% [markdown]
 # One number says how wrong the image is. `backward()` asks how this number would change with *each* number of the
-# code: it goes back through the perceptual network and the generator, layer by layer ([**backpropagation**](GLOSSARY.md#backpropagation)), and
-# leaves the answer in `code.grad`, the **gradient**.
+# code: it goes back through the perceptual network and the generator, layer by layer
+# ([**backpropagation**](GLOSSARY.md#backpropagation)), and leaves the answer in `code.grad`, the **gradient**.
 
 # %% tags=["nbval-ignore-output"]
 features = net.features(photo)
@@ -159,7 +159,8 @@ sizes = code.grad[0].norm(dim=1).tolist()
 print("size of the gradient, row by row:", [round(size, 3) for size in sizes])
 
 # %% [markdown]
-# Every row has one: the first rows could change the pose, the last ones the colours, and the loss asks for both.
+# No row is without one, and that of row 0 is the largest here: the first rows could change the pose, the last ones
+# the colours, and the loss asks for both.
 #
 # ### Exercise 4.3 (fill, difficulty 1 of 3, 5 minutes): step 4, the update
 #
@@ -195,7 +196,7 @@ checks.check_update(update)
 #
 # **Return:** `code`, of shape `[1, num_ws, w_dim]`, without gradients (`detach()`); and `losses`, a list of
 # `steps + 1` floats: entry `k` is the loss of the code after `k` updates. So the last code is compared too, but
-# updated no more. Most of what follows calls `find`: if you are still stuck after the hints, copy it from
+# not updated again. Later sections call `find`: if you are still stuck after the hints, copy it from
 # `solutions/04_optimization.ipynb` and read on.
 #
 # <details><summary>Hint 1</summary>Each round makes an image and a loss of its own. How many rounds are there for
@@ -244,9 +245,12 @@ alt = "Photo, and the face that your loop has found: alike, hair softer, teeth s
 course.show(torch.cat([photo, found]), ["photo", "yours, 200 steps"], size=384, alt=alt)
 
 # %% [markdown]
-# You have written Image2StyleGAN. `i2s.embed` takes the same five steps, with more care around them: many photos at
-# once, progress, snapshots, errors that say what to do. With the same settings it must give the same numbers. It
-# runs for 300 steps here, for the sections to come.
+# You have written Image2StyleGAN. Half of the loss was gone after about a tenth of the steps. What are all the others
+# for? Sections 4.3 and 4.8 come back to it.
+#
+# `i2s.embed` takes the same five steps, and adds what is needed in daily use: many photos at once, progress,
+# snapshots, errors that say what to do. With the same settings it must give the same numbers. It runs for 300 steps
+# here, for the sections to come.
 
 # %% tags=["nbval-ignore-output"]
 long = i2s.embed(photo, generator, steps=300, perceptual=net, snapshots=13,
@@ -259,13 +263,13 @@ for step, (ours, library) in enumerate(zip(losses, theirs)):
 # %% [markdown]
 # Two programs, one method. At first they agree in all digits that a float32 has, about seven. Then they diverge a
 # little: sums were taken in another order and rounded differently, and where a gradient is almost 0, its rounding
-# decides in which direction Adam steps. The images do not show it.
+# decides in which direction Adam steps. The images hardly show it: compare yours with step 200 in section 4.8.
 
 # %% [markdown]
 # ## 4.3 Read a loss curve
 #
-# The same curve twice. On a linear axis only the first steps can be seen. On a logarithmic one equal heights are
-# equal *ratios*, and the later steps can be compared, too.
+# The same curve twice. On a linear axis the later steps look flat. On a logarithmic one equal heights are equal
+# *ratios*, and the later steps can be compared, too.
 
 # %%
 alt = "Loss against step on a linear axis: a steep fall, then nearly flat."
@@ -293,7 +297,8 @@ course.plot(terms, "step", "term of the loss", log=True, styles=styles, alt=alt)
 # 4. **The terms.** One that stays up shows what the code does not catch: colours (`mse`), edges (`conv1_1`,
 #    `conv1_2`), larger shapes (`conv3_2`, `conv4_2`).
 #
-# And never the curve alone: it does not show what a face looks like. The next section has an example.
+# And never the curve alone: it does not show what a face looks like. Section 4.4 has an example. First points 2 and 4
+# in numbers:
 
 # %% tags=["nbval-ignore-output"]
 share = {name: values[-1].item() / theirs[-1] for name, values in terms.items()}
@@ -301,6 +306,9 @@ print("share of the last loss:", {name: f"{part:.0%}" for name, part in share.it
 print("gain of the last 50 steps:", f"{1 - theirs[-1] / theirs[-51:][0]:.0%}")
 
 # %% [markdown]
+# The last 50 steps still gained almost a tenth: this search has not converged. More than half of what is left is in
+# the first two feature maps, which hold edges. The pixels' own term is next to nothing, as in lesson 3.
+#
 # ## 4.4 Where to start: at the mean, or anywhere?
 #
 # The paper compares two starts: the mean latent; and U(-1, 1), random numbers spread evenly from -1 to 1. It
@@ -325,9 +333,9 @@ for network in (generator, small):
 compare_guess(guess_far, far / faces, "U(-1, 1), in distances of a face (small generator)")
 
 # %% [markdown]
-# The numbers of our W do not lie about 0: the mean latent is long. So U(-1, 1), whose centre is 0, begins far
-# outside of all that the generator has learned, in both of our generators. In one whose W lies about 0 it would
-# not. To see what the paper means, we also try the fair version, U(-1, 1) *around the mean*.
+# Three to four times as far. The numbers of our W are not spread about 0: the mean latent is long. So U(-1, 1), whose
+# centre is 0, begins far outside of all that either of our generators has learned. In a generator whose W has its
+# centre near 0 it would not. To be fair to the paper, we also try U(-1, 1) *around the mean*.
 
 # %%
 mean_code = small.w_mean.cpu().expand(small.num_ws, -1)
@@ -341,12 +349,12 @@ starts.shape
 with torch.no_grad():
     drawn = small.synthesis(starts[[0, 1, 2, 4, 5]].to(lab.device))
 labels = [names[k] for k in (0, 1, 2, 4, 5)]
-alt = "A plain face; from U twice glaring patches; from mean + U two heads with broken eyes"
+alt = "A plain face; from U twice patches of colour; from mean + U two heads with blurred eyes"
 course.show(drawn, labels, columns=5, alt=alt)
 
 # %% [markdown]
-# Fourteen searches, a face and a cat from seven starts each, run as one batch; each has a loss of its own. Some
-# 40 seconds.
+# Fourteen searches, a face and a cat from seven starts each, run as one batch; each has a loss of its own. They take
+# some 20 seconds.
 
 # %% tags=["nbval-ignore-output"]
 cat = i2s.load_photos(data.chelsea()[0:300, 90:390], small.resolution).to(lab.device)
@@ -370,12 +378,12 @@ compare_starts("cat", race.loss.T[7:])
 
 # %% [markdown]
 # A band goes from the lowest to the highest of three runs, its line is their median; the run from the mean is a
-# single one. One random run alone could have shown you a piece of luck. Now the images, and beside the loss a
-# second number, how far the code is from the mean.
+# single one. (A single random run might just have been lucky.) Now the images, and beside the loss a second number,
+# how far the code is from the mean.
 
 # %%
 shown = [0, 1, 4, 7, 8, 11]
-alt = "Face and cat: recognised from the mean and from around it, hardly from U(-1, 1)"
+alt = "Face and cat: recognisable from the mean and around it, hardly from U(-1, 1)"
 labels = [f"{what}, {names[k]}" for what in ("face", "cat") for k in (0, 1, 4)]
 course.show(race.image[shown], labels, columns=3, alt=alt)
 
@@ -389,15 +397,15 @@ for what, loss, far in zip(("face", "cat"), race.loss[-1].view(2, 7), distances)
 # %% [markdown]
 # Three things to see:
 #
-# - **U(-1, 1)** itself loses both races. But that is a fact about our generators, not about the method: their W
-#   lies far from 0. The codes have hardly come nearer to the mean, and what they draw is paint that resembles the
-#   photo from afar.
+# - **U(-1, 1)** itself loses both races. But that is a fact about our generators, not about the method: the centre of
+#   their W is far from 0. The codes have not come nearer to the mean than they were at the start, and what they draw
+#   resembles the photo from afar only.
 # - **Around the mean**, random starts do about as well as the mean itself: a little behind it for the face in two
-#   runs of three, level for the cat. So we see the paper's advice in part: for a face the mean is a safe choice; for
-#   another picture the start matters little, once its centre is right. (A second face and a cup, tried beside these:
+#   runs of three, level for the cat. So we see one half of the paper's advice: for a face the mean is a safe choice.
+#   That other pictures do better from a random start we do not see. (A second face and a cup, tried beside these:
 #   there the mean was ahead of all random starts.)
-# - The codes from around the mean end about **twice as far** from it, at about the same loss. Section 4.8 shows why
-#   that matters.
+# - The codes from around the mean end about **twice as far** from it as the one that began there, at about the same
+#   loss. Most of that distance they had at the start. Section 4.8 shows why it matters.
 #
 # **Takeaway:** start at the mean. Judge a code by its loss, its image *and* its distance to the mean. (A third
 # start came after the paper: an [encoder](GLOSSARY.md#encoder), a network that guesses the code in one pass;
@@ -415,8 +423,8 @@ for what, loss, far in zip(("face", "cat"), race.loss[-1].view(2, 7), distances)
 #
 # Both start at 0, and $t$ counts the steps from 1; the divisions by $1 - \beta^t$ make up for that start. The
 # paper takes $\eta = 0.01$, $\beta_1 = 0.9$, $\beta_2 = 0.999$ and $\epsilon = 10^{-8}$, which only prevents a
-# division by 0, as long as gradients are much larger than it. Averaging $g$ is called [**momentum**](GLOSSARY.md#momentum): the code keeps
-# some of its direction, as a ball would.
+# division by 0, as long as gradients are much larger than it. Averaging $g$ is called
+# [**momentum**](GLOSSARY.md#momentum): the code keeps some of its direction, as a rolling ball does.
 #
 # ### Exercise 4.5 (predict, difficulty 2 of 3, 5 minutes): the first step
 #
@@ -453,7 +461,7 @@ for factor in (1, 1000):
 # nothing: a loss that somebody divided by $N$ twice gives the same path, until its gradients come near $\epsilon$.
 # A factor before *one term* does change it (lesson 3).
 #
-# Which length is right? Three learning rates, 100 steps each.
+# Which length is right? Three learning rates, 100 steps each, on the small generator.
 
 # %% tags=["nbval-ignore-output"]
 rates = {}
@@ -481,21 +489,22 @@ alt = "At the same loss, rate 0.1 is more than twice as far from the mean as the
 course.plot(paths, "distance to the mean", "loss", log=True, marker="o", alt=alt)
 
 # %% [markdown]
-# For one and the same loss the largest rate has travelled much further: its steps of 0.1 overshoot, for every
-# number of the code, and what the image does not show is never taken back. A small rate needs more steps and stays
-# nearer. The paper's 0.01 with more steps is the middle way. Why nearer is better follows in 4.8.
+# For one and the same loss the largest rate has travelled much further: its first steps move *every* number of the
+# code by about 0.1, whether it matters or not, and where the image does not show a move, nothing takes it back. A
+# small rate needs more steps and stays nearer. The paper's 0.01 with more steps is a compromise. Why nearer is better
+# follows in 4.8.
 #
 # ### Exercise 4.6 (ablate, difficulty 2 of 3, 8 minutes): take Adam apart
 #
-# To [*ablate*](GLOSSARY.md#ablation) is to take one part away and see what was due to it. Fill `runs` with the losses of three searches
-# of `small_photo` with `small`, 100 steps each, all with `lr=0.01`:
+# To [*ablate*](GLOSSARY.md#ablation) is to take one part away and see what was due to it. Fill `runs` with the losses
+# of three searches of `small_photo` with `small`, 100 steps each, all with `lr=0.01`:
 #
 # - `runs["Adam"]`: as above, the **baseline**;
 # - `runs["no momentum"]`: Adam with $\beta_1 = 0$ and $\beta_2 = 0.999$, so that $m$ is just the newest gradient;
 # - `runs["plain descent"]`: `torch.optim.SGD`, the update $w \leftarrow w - \eta g$.
 #
-# Each value is the list of 101 floats that `find` returns second. Guess first: the last loss of each, if the first
-# is about 4.
+# Each value is the list of 101 floats that `find` returns second. Guess first, and write it down: which last loss will
+# the other two have? You know Adam's, from the rate 0.01 above.
 #
 # <details><summary>Hint 1</summary>Your <code>find</code> hands further settings on to the optimiser. PyTorch wants
 # both betas as floats, so <code>0.0</code> and not <code>0</code>.</details>
@@ -522,18 +531,19 @@ alt = "Adam falls smoothly; without momentum it trembles and ends higher; descen
 course.plot(runs, "step", "loss", log=True, alt=alt) if runs else None
 
 # %% [markdown]
-# **Without momentum** the search is as quick at first. Then a good part of its steps lead up: where the gradient of
-# a number changes its sign from step to step, an average cancels it, and the newest one alone follows each swing.
-# So the curve trembles, and ends higher here. (With three other photos: higher for two faces, level for the cat.)
+# How near were your two guesses? **Without momentum** the search is as quick at first. Then a good part of its steps
+# lead up: where the gradient of a number changes its sign from step to step, an average cancels it, and the newest one
+# alone follows each swing. So the curve trembles, and ends higher here. (With three other photos: higher for two
+# faces, level for the cat.)
 #
-# **Plain descent** stays far behind: $\eta g$ is tiny, because the loss is a mean and each number of the code has a small
-# share in it. Adam divides by the gradient's size, so 0.01 means the same to every number, row and photo.
+# **Plain descent** stays far behind: $\eta g$ is tiny, because the loss is a mean and each number of the code has a
+# small share in it. Adam divides by the gradient's size, so 0.01 means the same to every number, row and photo.
 #
 # ## 4.6 Broken runs
 #
 # Four programs, each with one thing wrong. All claim to do what yours does, on the small generator with learning
-# rate 0.05, in 60 steps. You get what one gets in a report that somebody sends: a curve, an image, and one more
-# finding. These are the causes to choose from; one may fit twice, and some fit none.
+# rate 0.05, in 60 steps. You get what a bug report would hold: an image, a curve, and some numbers. These are the
+# causes to choose from; one may fit twice, and some fit none.
 #
 # | answer | cause |
 # |---|---|
@@ -557,13 +567,14 @@ for name, run in {"W+": healthy, "W": healthy_w}.items():
 
 
 # %%
-def report(name, run):
+def report(name, run, image, curve):
     """The image of a run beside those of the healthy ones, and the three curves."""
     images = torch.cat([small_photo.cpu(), healthy.image, healthy_w.image, run.image.cpu()])
     labels = ["photo", "healthy, W+", "healthy, W", name]
-    display(course.show(images, labels, size=192, alt=f"The photo, two healthy runs, and {name}"))
+    alt = f"The photo, two healthy runs, in W less like her, and {name}: {image}"
+    display(course.show(images, labels, size=192, alt=alt))
     curves = {name: run.losses, labels[1]: healthy.loss[:, 0], labels[2]: healthy_w.loss[:, 0]}
-    alt = f"Loss against step of {name} and of the healthy runs in W+ and in W."
+    alt = f"Loss against step. Healthy runs fall, W+ below W. {name.capitalize()} {curve}."
     return course.plot(curves, "step", "loss", log=True, styles=("-", "--", ":"), alt=alt)
 
 
@@ -576,7 +587,7 @@ def report(name, run):
 from i2s.course.lesson04 import broken_run
 
 a = broken_run("A", small_photo, small, net)
-report("run A", a)
+report("run A", a, "a blurred head", "leaps up at step 1, then falls, far above both")
 
 # %% tags=["nbval-ignore-output"]
 print("healthy:", [f"{loss:.3f}" for loss in healthy.loss[:4, 0]])
@@ -602,7 +613,7 @@ checks.check_cause("A", cause_a)
 
 # %%
 b = broken_run("B", small_photo, small, net)
-report("run B", b)
+report("run B", b, "a blue blur, no face", "rises in ever larger swings")
 
 # %% tags=["nbval-ignore-output"]
 print("healthy:", [f"{loss:.3f}" for loss in healthy.loss[:4, 0]])
@@ -631,7 +642,7 @@ checks.check_cause("B", cause_b)
 
 # %%
 c = broken_run("C", small_photo, small, net)
-report("run C", c)
+report("run C", c, "her, speckled", "begins higher, trembles, ends a little below W")
 
 # %% tags=["nbval-ignore-output"]
 print("one code, five losses:", [f"{loss:.4f}" for loss in c.compared_again])
@@ -657,11 +668,11 @@ checks.check_cause("C", cause_c)
 #
 # ### Exercise 4.10 (diagnose, difficulty 3 of 3, 5 minutes): run D
 #
-# D says that it searched **W**, and its author is proud of the result. Set `cause_d`.
+# D says that it searched **W**, and that W is as good as W+. Set `cause_d`.
 
 # %%
 d = broken_run("D", small_photo, small, net)
-report("run D", d)
+report("run D", d, "as the one in W+", "coincides with W+")
 
 # %% tags=["nbval-ignore-output"]
 for name, w_plus in {"healthy, W": healthy_w.w_plus, "run D": d.w_plus}.items():
@@ -681,14 +692,14 @@ cause_d = "rows"
 checks.check_cause("D", cause_d)
 
 # %% [markdown]
-# This one is the most dangerous: nothing looks wrong. D began with `w_mean` *copied* into every row, and the copies
-# diverge at the first update. A search in W holds one row and *expands* it in each step, so that all layers read
-# the same numbers.
+# This one is the easiest to miss, since nothing looks wrong; you met it in exercise 2.4. D began with `w_mean` *copied*
+# into every row, and the copies diverge at the first update. A search in W holds one row and *expands* it in each
+# step, so that all layers read the same numbers.
 #
 # ## 4.7 A photo that is moved
 #
-# The paper warns that the result is sensitive to where the face is. How sensitive? The same photo six times, with
-# the face shifted, rotated and scaled; what lies outside the photo is filled by mirroring.
+# The paper warns that the result is sensitive to where the face is. How sensitive? The same photo six times, once as
+# it was, then with the face shifted, rotated or scaled; what lies outside the photo is filled by mirroring.
 #
 # The six frames show different surroundings, so their losses cannot be compared. But the *face* is the same in
 # all. We measure the error inside an oval that moves with it, as [PSNR](GLOSSARY.md#psnr) (in decibels; higher is
@@ -711,7 +722,7 @@ ovals = checks.face_ovals(portrait, box, changes.values(), small.resolution)
 # %% tags=["nbval-ignore-output"]
 moves = i2s.embed(photos, small, steps=100, learning_rate=0.03, perceptual=net,
                   progress=False, callback=progress())  # fmt: skip
-alt = "Above six photos, below what was found: clear as it was, torn where shifted, smeared else"
+alt = "Six photos, below what was found: clear if unmoved, eyes lost if shifted, smeared otherwise"
 course.show(torch.cat([photos, moves.image]), [*changes] * 2, columns=6, size=144, alt=alt)
 
 # %% tags=["nbval-ignore-output"]
@@ -721,12 +732,12 @@ for name, db in zip(changes, quality):
 compare_guess(guess_shift, quality[0] - quality[2], "cost of the shift by 1/4 (dB)")
 
 # %% [markdown]
-# Every movement costs, the shifts most, and the further one more. Look at the eyes and the mouth as well: a number
-# averages over all pixels, and they are few of them. In the shifted faces they are torn, as if the generator wanted
-# to leave them where it knows them from.
+# Every movement costs, the shifts most, and the further one more. Look at the eyes and the mouth as well: the number
+# averages over all pixels of the face, and they are only a few of them. In the shifted faces they are smeared or
+# missing.
 #
 # So before you embed a photo of your own, [align](GLOSSARY.md#alignment) it: turn and crop it so that eyes and mouth
-# come where they are in the training photos.
+# are where they are in the training photos.
 #
 # ### Exercise 4.11 (explain, difficulty 2 of 3, 5 minutes): why does moving cost?
 #
@@ -755,8 +766,8 @@ checks.check_why_moved(answer)
 # %% [markdown]
 # ## 4.8 When to stop
 #
-# The paper takes 5000 steps, and reports that faces settle after about 1000. Each step costs time, and each
-# carries the code further away. The long run of 4.2 shows what the later steps buy.
+# The paper takes 5000 steps, and reports that faces settle after about 1000. Each step costs time, and carries the
+# code further from the mean. The long run of 4.2 shows what the later steps gain.
 
 # %% tags=["nbval-ignore-output"]
 from i2s.metrics import psnr
@@ -777,10 +788,10 @@ alt = "From the face of the mean latent to hers, and the photo; the last steps c
 course.show(torch.cat([path, photo]).cpu(), labels=labels, columns=3, size=256, alt=alt)
 
 # %% [markdown]
-# Less and less is to be seen of the later steps; the distance to the mean goes on growing. Does
-# the distance matter? Not to show the photo. But lesson 5 *edits* codes: it adds the same direction to each, here
-# minus 1.5 times the mean smile of the people of the course. A guess first: at which of the steps will the edit
-# close the mouth best?
+# The later steps change less and less that one can see; the distance to the mean goes on growing. Does the distance
+# matter? Not to show the photo. But lesson 5 *edits* codes: it adds the same direction to each, here minus 1.5 times
+# the mean smile of the people whose codes the course brings (lesson 0.6). A guess first: at which of the steps will
+# the edit close the mouth best?
 
 # %%
 people = course.load_people(generator)
@@ -793,9 +804,11 @@ course.show(torch.cat([path[1:], serious]).cpu(), labels, columns=4, alt=alt)
 
 # %% [markdown]
 # **Distortion** is the distance of the image to the photo: it falls from left to right, as the loss says.
-# [**Editability**](GLOSSARY.md#editability) is how well a code takes an edit, and it falls too: the code of step 25
-# closes its mouth, that of step 300 smears it. One pays for the other, and the number of steps sets the price; so does
-# the learning rate (4.5).
+# [**Editability**](GLOSSARY.md#editability) is how well a code takes an edit, and it falls too: from the code of step
+# 25 the edit closes the mouth, from that of step 300 it smears it; and from step 100 on it draws long hair beside the
+# neck, which nobody asked for. But step 25 is not Eileen Collins yet. What is gained on one side is lost on the other,
+# and the number of steps decides where you stand; so does the learning rate (4.5). (This is one photo and one edit;
+# lesson 2.4 has more.)
 #
 # ### Exercise 4.12 (fill, difficulty 2 of 3, 10 minutes): a rule that stops
 #
@@ -805,7 +818,7 @@ course.show(torch.cat([path[1:], serious]).cpu(), labels, columns=4, alt=alt)
 # `tolerance`, that is $L_k > (1 - \text{tolerance}) \, L_{k - \text{window}}$; an int. If there is none, the last
 # step.
 #
-# <details><summary>Hint 1</summary>Which is the first step that has `window` steps before it?</details>
+# <details><summary>Hint 1</summary>Which is the first step that has <code>window</code> steps before it?</details>
 # <details><summary>Hint 2</summary>Steps count from 0, so the last of a list of 101 losses is step 100. Where in
 # the function is it clear that no step has met the rule?</details>
 
@@ -834,15 +847,17 @@ for tolerance in (0.4, 0.3, 0.2, 0.1):
     print(f"gain below {tolerance:.0%} in 50 steps: stop at step {k} with loss {theirs[k]:.3f}")
 
 # %% [markdown]
-# A run that stops at its last step has not met the rule yet: it could go on. No number of steps is right for all
-# uses. To *show* a photo again, go on until the curve is flat. To *edit* it, stop earlier, while the code is still
-# near the faces.
+# The smaller the tolerance, the later the stop. (Step 300, the last, mostly means that the rule was not met, and the
+# run could go on.) No number of steps is right for all uses. To *show* a photo again, go on until the curve is
+# flat. To *edit* it, stop earlier, while the code is still near those of faces.
 #
 # ## 4.9 Yours: two faces and three edits
 #
-# Everything together: your own `find` on a second photo, then the three edits of lesson 5, and a file to keep.
-# If you have a portrait of somebody who agrees to this, square and cropped like the photo above, write the
-# file's name into `my_file`. Else the second face is person 1 of the course.
+# Everything together: your own `find` on a second face, then a foretaste of the three edits of lesson 5 (half-way to
+# another face, a smile added, the colours of another), and a file to keep. If you have a portrait of yourself, or of
+# somebody who agrees to this, square and cropped like the photo above, write the file's name into `my_file`. Else the
+# second face is person 1 of the course, drawn from a code of the Face Research Lab London Set (DeBruine and Jones
+# 2017, CC BY 4.0).
 
 # %%
 my_file = None  # "portrait.jpg", say
@@ -857,20 +872,25 @@ yours, second_losses = find(second, generator, net, steps=80, lr=0.03)
 print(f"loss {second_losses[0]:.3f} -> {second_losses[-1]:.3f}")
 
 # %%
+neutral, smiling = (x.mean(0).to(lab.device) for x in (people.neutral, people.smiling))
 edits = torch.cat([
     i2s.morph(mine, yours, 0.5),
-    i2s.transfer_expression(yours, people.neutral.mean(0), people.smiling.mean(0), 1.5),
+    i2s.transfer_expression(yours, neutral, smiling, 1.5),
     i2s.crossover(mine, yours, split=8),
 ])  # fmt: skip
 with torch.no_grad():
     results = generator.synthesis(torch.cat([yours, edits]))
-labels = ["photo 1", "photo 2", "2, found", "half way", "2, smiling", "1, colours of 2"]
-alt = "Two photos, the second as found; their morph; the second smiling; the first in paler colours"
+labels = ["face 1", "face 2", "2, found", "half-way", "2, smiling", "1, colours of 2"]
+alt = "Two faces, the second as found; their morph; the second, faintly smiling; the first, paler"
 sheet = course.show(torch.cat([photo, second, results]).cpu(), labels, columns=3, size=256, alt=alt)
 sheet
 
 # %% [markdown]
-# To keep the sheet and the codes, set `keep` to `True`: both files go into the folder of this notebook.
+# Person 1 ends with a far lower loss than any photo above: the generator drew this face, so there is a code for all of
+# it. For a photo there is hardly ever one.
+#
+# To keep the sheet and the codes, set `keep` to `True`: both files go into the folder of this notebook. An edited face
+# of a real person is for your own eyes, unless that person agrees (lesson 5.8).
 
 # %%
 keep = False
@@ -881,17 +901,16 @@ if keep:
 # %% [markdown]
 # **Go on by yourself.** Open questions, with what you have on this page:
 #
-# - Give `find` another optimiser of `torch.optim` (`RMSprop`, `Adagrad`, `LBFGS`?). Which of them needs another
-#   learning rate, and why?
+# - Give `find` another optimiser of `torch.optim`, `RMSprop` or `Adagrad`. Does it need another learning rate, and why?
 # - Let the learning rate fall while the search goes on: change one line of your loop. Does the last loss get better?
-# - Embed the face that your search has found, and then the face that is found for *that*. What is lost?
+# - Embed the image that your search has found, and then the image that is found for *that*. What is lost?
 # - Embed a photo of a statue, a drawing, a dog. How far from the mean do they end?
 #
 # ## What you have seen
 #
 # - Five steps, about twenty lines, and the same numbers as `i2s.embed`.
-# - The mean latent as a start keeps the code near the faces. U(-1, 1) needs the mean as its centre, and ends further
-#   out.
+# - The mean latent as a start keeps the code near those of faces. U(-1, 1) needs the mean as its centre, and ends
+#   further out.
 # - Adam's learning rate is the length of a step, whatever the size of the gradient.
 # - A curve is evidence: its first step, its end, its roughness, its terms. Image and distance to the mean belong
 #   to it.

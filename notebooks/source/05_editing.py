@@ -16,11 +16,11 @@
 # | | |
 # |---|---|
 # | **Goals** | morph two faces; give one person's smile to another; find the rows that carry it; cross content with style; choose between a closer embedding and one that can be edited; say what must not be done with all this |
-# | **Before** | lessons 1 and 2; 4.2 helps |
-# | **Time** | about 75 minutes; the cells take about two minutes on a laptop |
+# | **Before** | lessons 1 to 3; lesson 4 helps |
+# | **Time** | about 75 minutes; the cells take about one on a laptop |
 # | **You will see** | one person turn into another; a smile that was never photographed; faces that break, and why; your own photo edited |
 #
-# ![Three people, each before and after an edit: neutral and with a smile that was never photographed; a woman and her morph with a man, half-way; a woman, and she in cold grey-blue light, with an older skin](images/editing.jpg)
+# ![Three people, each before and after an edit: neutral and with a smile that was never photographed; a woman and her morph with a man, half-way; a woman, and the same woman in cold grey-blue light, with older skin](images/editing.jpg)
 #
 # ![Three edits on codes: a morph is a point on a line; an expression is the difference of two codes of one person, added to another; a crossover takes the first rows of one code and the last of another](images/edits.svg)
 
@@ -41,9 +41,9 @@ generator, net = lab.generator, lab.perceptual
 # ## 5.1 Whose faces are these?
 #
 # These people had their photographs taken for the **Face Research Lab London Set** (DeBruine and Jones 2017, CC BY 4.0),
-# neutral and smiling, and agreed that the photos may be used in studies on the web and to illustrate research. The
-# generator was never trained on them. The course ships their codes, not the photos, so this lesson needs no internet.
-# They are people: what you make of their faces stays in this notebook.
+# neutral and smiling, and agreed that the photos may be used in studies on the web and to illustrate research; nobody
+# asked them about latent codes. The generator was never trained on them. The course ships their codes, not the photos,
+# so this lesson needs no internet. They are people: what you make of their faces stays in this notebook.
 
 # %%
 people = course.load_people(generator)
@@ -52,8 +52,9 @@ print(people.settings)
 print(people.attribution)
 
 # %% [markdown]
-# The second line says how the codes were found, and that it is *not* quite the method of Image2StyleGAN: a term was
-# added to its loss, a **regularisation** that keeps codes near those of random faces. Section 5.6 shows what it costs
+# The second line says how the codes were found: by a search that starts at the guess of an
+# [encoder](GLOSSARY.md#encoder) (lesson 4). It is *not* quite the method of Image2StyleGAN: a term was added to its
+# loss, a **regularisation** called P_N+, which keeps codes near those of random faces. Section 5.6 shows what it costs
 # and what it brings.
 
 # %%
@@ -66,8 +67,8 @@ pairs = torch.cat([neutral[some], smiling[some]])
 course.show(pairs, labels, columns=4, size=192, alt=alt)
 
 # %% [markdown]
-# With a connection to the internet, one of the photos themselves can be fetched (checked, and kept in the cache), as it
-# was taken, uncropped. Without one the cell says so.
+# If there is a connection to the internet, the next cell fetches one of the photos themselves, as it was taken,
+# uncropped, and keeps it on this computer. If there is none, it says so, and the lesson goes on.
 
 # %% tags=["nbval-ignore-output"]
 original = course.fetch_photo("010", "smiling", progress=False, say=print)
@@ -106,12 +107,12 @@ checks.check_morph(morph)
 lams = [1.0, 0.75, 0.5, 0.25, 0.0]
 frames = draw(generator, morph(people.neutral[5], people.neutral[3], lams))
 labels = [f"lambda {lam:g}" for lam in lams]
-alt = "A woman turns into a man in five steps, each of them a face"
+alt = "A woman turns into a man in five images, each of them a face"
 course.show(frames, labels, columns=5, size=192, alt=alt)
 
 # %% [markdown]
-# The same with a slider, from the first person through a second to a third: 0, 1 and 2 are the people themselves. Once
-# the slider is selected, the arrow keys move it; the button beside it plays the whole way.
+# The same with a slider, from person 1 through person 8 to person 7: at 0, 1 and 2 it shows these people themselves.
+# Once the slider is selected, the arrow keys move it; the button beside it plays the whole way.
 
 # %% tags=["nbval-ignore-output"]
 chosen = [0, 7, 6]
@@ -129,7 +130,7 @@ explorer.snapshot()
 #
 # $$w = w_1 + \lambda\,(w_3 - w_2)$$
 #
-# The paper gives no $\lambda$. We hope that the difference is the smile, and nothing but the smile.
+# The paper gives no value for $\lambda$. We hope that the difference is the smile, and nothing but the smile.
 #
 # ### Exercise 5.2 (fill, difficulty 1 of 3, 5 minutes): transfer an expression
 #
@@ -161,12 +162,13 @@ codes = [transfer(people.neutral[k], *pair, lam) for k in targets for lam in amo
 labels = [f"{people.names[k]}, {lam:g} x" for k in targets for lam in amounts]
 alt = (
     "Three people, a row each, with more and more of person 1's smile: "
-    "mouths open, eyes narrow, and at 1.5 x the faces are overdrawn"
+    "mouths open and show teeth; at 1.5 x teeth glare and faces get hard lines"
 )
 course.show(draw(generator, codes), labels, columns=4, size=192, alt=alt)
 
 # %% [markdown]
-# None of these smiles was ever photographed. Mouths open, teeth appear, cheeks rise; at 1.5 x hair and light change, too.
+# None of these smiles was ever photographed. Mouths open and teeth appear; hair and light change with them, most at
+# 1.5 x.
 #
 # The same formula and the same targets, with person 8 as the source, who smiles only faintly:
 
@@ -174,19 +176,21 @@ course.show(draw(generator, codes), labels, columns=4, size=192, alt=alt)
 source = 7
 pair = people.neutral[source], people.smiling[source]
 codes = [transfer(people.neutral[k], *pair, lam) for k in targets for lam in amounts]
+labels = [f"{people.names[k]}, {lam:g} x" for k in targets for lam in amounts]
 alt = (
-    "The same three with person 8's difference: no smile, but heads that "
-    "rise and turn, jaws that grow, and at 1.5 x eyes and cheeks that break"
+    "The same three with person 8's difference: hardly a smile, but heads that "
+    "rise and turn, jaws that grow, and at 1.5 x uneven eyes and stained cheeks"
 )
 course.show(draw(generator, codes), labels, columns=4, size=192, alt=alt)
 
 # %% [markdown]
-# Heads rise and turn, jaws grow, and hardly a smile: person 8 held the head differently in the second photo.
+# Heads rise and turn, jaws grow, and there is hardly a smile: person 8 held the head differently in the second photo.
+# That is an accident of two photos, and says nothing about the person.
 #
 # The difference $w_3 - w_2$ holds *everything* in which the two codes differ: the smile, but also how the head was held
 # in the second photo, and what the search happened to find. How much of it do people share? The **cosine** of two
 # people's differences is 1 if they are equal, up to their length, and near 0 if they have nothing in common: two random
-# directions of so many numbers have a cosine of about $\pm 1/\sqrt{\text{numbers}}$.
+# directions of $n$ numbers have a cosine of about $1/\sqrt{n}$, with either sign. Here $n$ is 12 x 512.
 
 # %%
 smiles = (people.smiling - people.neutral).flatten(1)
@@ -230,7 +234,7 @@ print(f"of the mean smile {shared.flatten(1).norm(dim=1).mean():.1f}")
 
 # %% [markdown]
 # The mean is much shorter, since what is each one's own cancels in it. A fair comparison gives the single smile the
-# same length. The last image is the smile that this person really has.
+# same length. "One smile" is that of person 6; the last image is the smile that person 7 really has.
 
 # %%
 one = 6
@@ -239,8 +243,8 @@ short = single[one] * shared[one].norm() / single[one].norm()
 codes = [own, own + single[one], own + short, own + shared[one], people.smiling[one]]
 labels = ["neutral", "one smile", "the same, shortened", "mean smile", "own smile"]
 alt = (
-    "Person 7: neutral; one smile, with a turned head; the same, shortened; "
-    "the mean smile, closed to half; her own smile, with closed lips"
+    "Person 7: neutral; one smile, wide, with a turned head; the same, shortened, and "
+    "the mean smile, both with lips just open; her own smile, with closed lips"
 )
 course.show(draw(generator, codes), labels, columns=5, size=192, alt=alt)
 
@@ -259,12 +263,13 @@ for name, added in {"one smile": single, "mean smile": shared}.items():
         print(f"{name}, {lam:g} x: whole image {whole:.2f}, mouth {mouth:.2f}")
 
 # %% [markdown]
-# One person's difference leads *away* from the own smile, at every strength, convincing as its images may be: people
-# smile each in their own way, and hold their heads differently. Half to once the mean smile leads nearer, on the whole
-# image. More is more than most of these people smile.
+# One person's difference leads *away* from the own smile, on average and at all three strengths, convincing as its
+# images may be: people smile each in their own way, and hold their heads differently. Half of it is about as long as the
+# whole mean smile, so its length is not the reason. The mean smile leads nearer at 0.5 x, and at 1 x on the whole
+# image, if not at the mouth; at 1.5 x it leads away, too, perhaps since most of these people smile less.
 #
-# Is the mean smile **clean**, that is, does it change the smile and leave the rest? Where do pixels change, and is the
-# edited face still most like that person, among all when they smile?
+# Is the mean smile **clean**, that is, does it change the smile and leave the rest? Where do pixels change? And whom is
+# an edited face most like, among all eight when they smile? If it is the same person, the cell counts one as recognised.
 
 # %%
 edits = {"own smile": smiling}
@@ -285,8 +290,9 @@ alt = (
 course.show_maps(torch.stack(maps), list(edits), columns=3, size=256, alt=alt)
 
 # %% [markdown]
-# Clean, but not perfectly: the mean smile changes the background least, and all but one are still recognised; the
-# outline of the head moves a little with it, as it does when people really smile.
+# Cleaner than one smile, but not perfect: the mean smile changes the background least, in proportion to the mouth, too.
+# All but one are still recognised, as many as with one smile. (The own smiles are the very images that all are compared
+# with, so they only show that the count works.) The outline of the head moves a little, as when people really smile.
 #
 # ## 5.4 Which rows carry the smile?
 #
@@ -295,12 +301,12 @@ course.show_maps(torch.stack(maps), list(edits), columns=3, size=256, alt=alt)
 #
 # ### Exercise 5.4 (predict, difficulty 1 of 3, 3 minutes): a number first
 #
-# The mean smile, added whole, leaves some share of the distance of the mouth, as you have just read. What if it is
-# added in the middle rows 4 to 7 alone? Set `guess` to the percentage of the neutral face's distance that you expect to
-# remain. 100 would mean: no nearer to the own smile than before.
+# What the mean smile, added in all rows, leaves of the distance of the mouth was printed in 5.3: "mean smile, 1 x".
+# (1.00 is 100 percent.) What if it is added in the middle rows 4 to 7 alone? Set `guess` to the percentage of the
+# neutral face's distance that you expect to remain. 100 would mean: no nearer to the own smile than before.
 #
 # <details><summary>Hint 1</summary>Which of the three groups bent eyes and mouths in lesson 1, which only recoloured them?</details>
-# <details><summary>Hint 2</summary>A number between that of the whole mean smile and 100 would say that the other rows carry a part of it; below it, that they do harm.</details>
+# <details><summary>Hint 2</summary>A number below that of all rows would say that the other rows do harm at the mouth; above it, that they carry a part of the smile.</details>
 
 # %%
 guess = None
@@ -353,21 +359,23 @@ compare_guess(guess, measured["middle"], "middle rows, what remains (%)")
 codes = [smile_in_rows(own, shared[one], 1.5, rows) for rows in groups.values()]
 labels = ["neutral", *(f"{name} rows" for name in groups)]
 alt = (
-    "Person 7: neutral; coarse rows change her hardly; middle rows make her "
-    "smile; fine rows change nothing one sees; all rows: she smiles"
+    "Person 7: neutral; coarse rows hardly change her; middle rows make her smile; "
+    "fine rows change nothing that can be seen; all rows: she smiles"
 )
 course.show(draw(generator, [own, *codes]), labels, columns=5, size=192, alt=alt)
 
 # %% [markdown]
-# The middle rows alone make the smile, and by this measure of eight people they do so better than all: in a mean of only
-# seven smiles, what the other rows add is not yet clean. With one source the gain is larger still. So the library's `i2s.transfer_expression` changes the middle rows unless it is told otherwise, with half of the
-# difference ([measured](../data/london-128.md)); `rows=None` is the paper's formula.
+# (The bars are at 1 x, the images at 1.5 x, where one sees more.) The middle rows alone make the smile, and at the
+# mouths of these eight people they come nearer than all rows do: probably since the mean of only seven smiles still
+# holds other things in the other rows. With a single source, over the pairs of 16 people, half of the difference in the
+# middle rows came nearest at the mouth ([measured](../data/london-128.md)). So the library's `i2s.transfer_expression`
+# does that unless it is told otherwise; `rows=None` is the paper's formula.
 #
 # ## 5.5 Style transfer by crossover
 #
 # At 1024 px the paper takes the first 9 of 18 rows from the **content** image and the last 9 from the **style** image.
-# This is a [crossover](GLOSSARY.md#crossover): rows are swapped, nothing is added or blended. With 12 rows, half of them
-# are 6.
+# This is a [crossover](GLOSSARY.md#crossover): rows are swapped, nothing is added or blended. Half of our
+# 12 rows is 6.
 #
 # ### Exercise 5.6 (fill, difficulty 1 of 3, 5 minutes): crossover
 #
@@ -389,9 +397,9 @@ def crossover(content, style, split):
 checks.check_crossover(crossover)
 
 # %% [markdown]
-# The content is person 1; the styles are four random faces, chosen for their light and colours. (In the paper they are
-# also paintings, which have to be embedded first.) Before you run the cell: with 8 rows from the content, what will
-# come from the style? And with 4?
+# The content is person 1; the styles are four random faces, chosen for their light and colours. (A painting could be a
+# style, too, once it is embedded.) Before you run the cell: with 8 rows from the content, what will come from the style?
+# And with 4?
 
 # %%
 random = generator.mapping(generator.sample_z(64, seed=0), truncation_psi=0.7)
@@ -407,9 +415,9 @@ alt = (
 course.show(draw(generator, [*styles, *codes]), labels, columns=4, size=192, alt=alt)
 
 # %% [markdown]
-# With 8 rows of her own, person 1 gets the colours. With 6, the paper's half, also the hard or soft light, skin, and the
-# shadow of glasses. With 4 she begins to look like them: the smile of style 3, the glasses of style 4.
-# More than a tint is taken over, and where style ends and content begins is your choice.
+# With 8 rows of her own, person 1 gets the colours. With 6, the paper's half, also the hard or soft light, the skin, and
+# a trace of glasses. With 4 she begins to look like them: the smile of style 3, the glasses of style 4. More than a tint
+# is taken over, and where style ends and content begins is your choice.
 #
 # With the widget, try others: the first `split` rows come from the content, the others from the style, and a button
 # moves a single row to the other side.
@@ -426,9 +434,9 @@ crossing.snapshot()
 # %% [markdown]
 # ## 5.6 Your own photo: close to it, or easy to edit?
 #
-# Now a photo of yours, if you name a file (or of somebody who agreed to it): square, with eyes and mouth where they are
-# in the faces above, since a face placed otherwise embeds badly (lesson 4). Without a name it is the portrait of lesson
-# 4, Eileen Collins, photographed by NASA.
+# Now a photo of yours, or of somebody who agreed to it: write its file name in place of `None`. It should be square,
+# with eyes and mouth where they are in the faces above, since a face placed otherwise embeds badly (lesson 4). Without a
+# name it is the portrait of lesson 0: Eileen Collins, photographed by NASA.
 
 # %%
 import skimage
@@ -439,13 +447,14 @@ photo = i2s.load_photos(file or portrait, generator.resolution)
 course.show(photo, size=192, alt="The photo to edit: by default Eileen Collins, smiling")
 
 # %% [markdown]
-# Image2StyleGAN looks for the code whose image is closest to the photo, wherever in W+ it lies. Its **distortion** is
-# small, and its **editability** may suffer: far from the codes of random faces nobody knows what a smile does. II2S (Zhu
-# et al. 2020) adds a regularisation to the loss: the mean square $\|v\|^2 / n$ of the numbers of the code in
-# [P space](GLOSSARY.md#p-space), where the last leaky ReLU of the mapping network is undone, and each principal direction
-# is divided by its standard deviation: there random faces have about 1. Its weight is the price.
+# Image2StyleGAN looks for the code whose image is closest to the photo, wherever in W+ it lies. Its **distortion**,
+# the distance to the photo, is small, and its [**editability**](GLOSSARY.md#editability) may suffer: far from the codes
+# of random faces the generator never learned what a smile is. II2S (Zhu et al. 2020) adds a regularisation to the loss,
+# the mean square $\|v\|^2 / n$ of the $n$ numbers $v$ of the code in [P space](GLOSSARY.md#p-space), where the last
+# leaky ReLU of the mapping network is undone, and each principal direction is divided by its standard deviation: there
+# random faces have about 1. The larger the weight of this term, the more closeness is given up for it.
 #
-# Three searches, from the encoder's code, which differ in that weight only:
+# Three searches, all from the encoder's code, which differ in that weight only:
 
 # %% tags=["nbval-ignore-output"]
 from i2s.latents import latent_statistics
@@ -464,23 +473,23 @@ for weight in (0.0, 0.001, 0.02):
     print(f"weight {weight:g}: PSNR {decibels:.1f} dB, mean square in P space {square:.1f}")
 
 # %% [markdown]
-# Without the term the image is closest, and the mean square of the code hundreds of times that of a random face; with 0.02
-# the code is near theirs, and pays for it in dB. Now the same edits on each of the three codes: the mean smile, taken away and added.
+# Without the term the image is closest, and the mean square of the code hundreds of times that of a random face; with
+# 0.02 the code is near theirs, and pays for it with 1 or 2 dB. Now the same edits on each of the three codes: the mean
+# smile, taken away and added. (The mean of all eight: this face is none of theirs. The labels give the weight first.)
 
 # %%
 smile = (people.smiling - people.neutral).mean(dim=0)
 codes = [code + lam * smile for code in found.values() for lam in (-2.0, 0.0, 1.5)]
 labels = [f"{w:g}, {lam:+g} x" for w in found for lam in (-2.0, 0.0, 1.5)]
 alt = (
-    "Three rows, a weight each: the smile taken away, as found, and exaggerated; "
-    "all are faces, the exaggerated smile most distorted with weight 0"
+    "Three rows, a weight each: the smile taken away, as found, and exaggerated; the "
+    "rows look much alike: all are faces, with a lopsided mouth where it is exaggerated"
 )
 course.show(draw(generator, codes), labels, columns=3, size=192, alt=alt)
 
 # %% [markdown]
-# All three take the edit. Looked at closely, the added smile is most distorted with weight 0 and most natural with 0.02: a
-# small difference, of one photo and one edit. Where the price of a close code shows fully is in the *difference* of two
-# codes.
+# All three take the edits, and none of them clearly better than the others: one photo and one edit decide nothing. The
+# price of a close code shows in the *difference* of two codes.
 #
 # ### Exercise 5.7 (diagnose, difficulty 3 of 3, 6 minutes): the difference of nothing
 #
@@ -493,7 +502,7 @@ codes = [found[0.02], found[0.0], people.neutral[0], people.neutral[0] + nothing
 labels = ["weight 0.02", "weight 0", "person 1", "plus the difference"]
 alt = (
     "Two nearly equal images of the photo; person 1; person 1 with their "
-    "difference added: a broken eye, another nose and mouth, paler hair"
+    "difference added: another nose, a mouth pulled down, uneven eyes, paler hair"
 )
 course.show(draw(generator, codes), labels, columns=4, size=192, alt=alt)
 
@@ -521,14 +530,15 @@ checks.check_same_photo(cause)
 # So the smiling photos of this lesson were embedded *from the neutral code*: two independent searches would have left
 # such a difference in every smile.
 #
-# Now edit: choose the code that you would edit, and put the sheet into a file if you like.
+# Now edit: choose the code that you would edit, in the first line of the cell. To put the sheet into a file, take away
+# the `#` in front of `sheet.image.save`.
 
 # %%
 code = found[0.02]
 between = morph(code, people.neutral[5], [0.5])[0]
 mine = [code, code - 2 * smile, between, crossover(code, styles[1], 6)]
 labels = ["embedded", "smile taken away", "half person 6", "style 2"]
-alt = "The embedded photo and three edits: without the smile, half-way to person 6, and in the cold light of style 2"
+alt = "The embedded photo and three edits: the smile taken away, half-way to person 6, and in the cold light of style 2"
 sheet = course.show(draw(generator, mine), labels, columns=4, size=192, alt=alt)
 # sheet.image.save("my-edits.jpg")
 sheet
@@ -537,28 +547,30 @@ sheet
 # ## 5.7 What breaks
 #
 # A line extends beyond its ends. Does more smile make a bigger smile? And what does a morph give with $\lambda$ below 0
-# or above 1, an **extrapolation**?
+# or above 1, an **extrapolation**? On faces of nobody, since not all of these images are pleasant to look at:
 
 # %%
-far = [own + lam * shared[one] for lam in (0, 2, 4, 8)]
-beyond = morph(people.neutral[5], people.neutral[3], [-1.0, 2.0])
+nobody, other = random[[7, 18]].detach().cpu()
+far = [nobody + lam * smile for lam in (0, 2, 4, 8)]
+beyond = morph(nobody, other, [-1.0, 2.0])
 labels = ["no smile", "2 x", "4 x", "8 x", "morph, lambda -1", "morph, lambda 2"]
 alt = (
     "The smile at 2 x broad, at 4 x with a torn mouth, at 8 x with a broken "
-    "face; beyond the ends of the morph a smeared man and a woman of torn skin"
+    "face; beyond the ends of the morph a bald head with torn skin, and a face with a split lip"
 )
 course.show(draw(generator, [*far, *beyond]), labels, columns=3, size=192, alt=alt)
 
 # %% [markdown]
-# At 2 x it is a bigger smile; at 4 x the mouth tears, at 8 x the face. Lesson 2 showed the same for a line between codes that are no faces: edits hold near the codes of faces, on the
-# [manifold](GLOSSARY.md#manifold), and break beyond.
+# At 2 x it is a bigger smile; at 4 x the mouth tears, at 8 x the face. The morph breaks, too, one whole length beyond
+# either end. Lesson 2 showed the same of a line that lies far from all faces, between a cat and a cup: edits hold near
+# the codes of faces, on the [manifold](GLOSSARY.md#manifold), and break beyond.
 #
 # ## 5.8 Whose face is it?
 #
 # With these few lines anybody's portrait can be made to smile at something they never saw. The tools are the same for a
 # museum, for a game and for a lie. Three rules ([why](GLOSSARY.md#ethics)) that this course keeps, and asks you to keep:
 #
-# - **Ask.** Embed people who agreed to it. Whose photos are in the training data and in this lesson, and under which licence, stands in [`data/README.md`](../data/README.md).
+# - **Ask.** Embed people who agreed to it. Whose photos are in the training data and in this lesson, and under which licence, is written in [`data/README.md`](../data/README.md). (Eileen Collins was not asked. Hers is an official portrait, made for the public, and these notebooks say which images are edits.)
 # - **Say so.** An image that was made or changed this way says it.
 # - **Do not judge.** Neither a code nor an edit says who somebody is. What the generator draws badly is what it saw too rarely, not what is rare in the world.
 #
@@ -595,14 +607,14 @@ half = morph(people.neutral[5], people.neutral[3], [0.5])[0]
 codes = [own, smiled, people.neutral[5], half]
 codes += [people.neutral[0], crossover(people.neutral[0], styles[1], 6)]
 labels = ["person 7", "+ smile", "person 6", "half person 4", "person 1", "+ style 2"]
-alt = "Three people, each before and after an edit: a smile, half of another, a style"
+alt = "Three people, each before and after an edit: a smile, a morph half-way to a man, a style"
 course.show(draw(generator, codes), labels, columns=6, size=192, alt=alt)
 
 # %% [markdown]
 # - Edits are arithmetic on codes: [morphing](GLOSSARY.md#morphing) blends two, [expression transfer](GLOSSARY.md#expression-transfer) adds a difference, [crossover](GLOSSARY.md#crossover) swaps rows.
 # - A difference of two codes holds all that differs; the mean of many holds what they share.
-# - The middle rows carry the smile; a direction is cleaner without the rows that it does not need.
-# - A closer embedding is not a better one to edit: **distortion** is traded against **editability**.
+# - The middle rows carry the smile; the mean smile comes nearer at the mouth without the other rows.
+# - A closer embedding need not be a better one to edit: **distortion** is traded against **editability**.
 # - Edits hold near codes of faces, on the [manifold](GLOSSARY.md#manifold), and break beyond.
 #
 # **Ask yourself**
@@ -614,8 +626,8 @@ course.show(draw(generator, codes), labels, columns=6, size=192, alt=alt)
 # **Open questions to try** (nobody will check them)
 #
 # - Cut the fine rows out of the mean smile and add the others twice. Does the background stay?
-# - Make a direction of your own: the mean code of the people with beards minus that of the others. What comes along?
+# - Make a direction of your own: the mean code of the people with dark hair minus that of the others. What else changes?
 # - Embed a drawing of a face with the three weights of 5.6, and take it as the style of a crossover.
 # - Two photos of yours, one smiling, embedded as those of 5.1 were: give *your* smile to person 1.
 #
-# What each lesson shows of the paper is in the [map](README.md).
+# Which claims of the paper each lesson looks at is in the [map](README.md#claims-and-what-we-see).
