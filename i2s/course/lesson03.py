@@ -75,6 +75,7 @@ def brighten(images: Tensor, by: float = 0.3) -> Tensor:
 # --- helpers: networks ----------------------------------------------------------------------------------------------
 
 
+@torch.enable_grad()
 def invert_features(
     perceptual: FeatureNet, photo: Tensor, tap: int, steps: int = 100, learning_rate: float = 0.1
 ) -> Tensor:

@@ -511,7 +511,7 @@ course.plot(paths, "distance to the mean", "loss", log=True, marker="o", alt=alt
 # <details><summary>Hint 2</summary>Which argument of <code>find</code> is the optimiser itself, and which part of
 # what it returns are the losses?</details>
 
-# %%
+# %% tags=["nbval-ignore-output"]
 runs = {}
 ### BEGIN SOLUTION
 runs["Adam"] = find(small_photo, small, net, 100)[1]
