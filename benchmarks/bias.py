@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report
+from benchmarks.embed_quality import perceptual_distance
 from i2s import embed, load_generator, load_perceptual
 from i2s.encoder import load_encoder
 from i2s.images import load_photos
@@ -40,12 +41,7 @@ def groups(person: dict[str, str]) -> list[str]:
 
 def qualities(image: Tensor, photo: Tensor, perceptual: nn.Module, identity: Identity | None) -> dict[str, Tensor]:
     """PSNR, perceptual distance and, if a judge is given, identity distance of each image [N, 3, R, R]: [N] each."""
-    with torch.no_grad():
-        pairs = zip(perceptual.features(image.clamp(-1, 1)), perceptual.features(photo))
-        found = {
-            "psnr": psnr(image, photo),
-            "perceptual": sum((a - b).square().flatten(1).mean(1) for a, b in pairs),
-        }
+    found = {"psnr": psnr(image, photo), "perceptual": perceptual_distance(image, photo, perceptual)}
     if identity is not None:
         found["identity"] = (identity.describe(image)[0] - identity.describe(photo)[0]).norm(dim=1)
     return found

@@ -39,11 +39,16 @@ class Snapshots:
             self.images[step.step] = step.image.cpu()
 
 
-def quality(image: Tensor, target: Tensor, perceptual: nn.Module) -> dict[str, float]:
-    """Median quality of images [N, 3, R, R] over the photos."""
+def perceptual_distance(image: Tensor, target: Tensor, perceptual: nn.Module) -> Tensor:
+    """Sum of the mean squared differences of the feature maps of images [N, 3, R, R]: [N]."""
     with torch.no_grad():
         ours, theirs = perceptual.features(image.clamp(-1, 1)), perceptual.features(target)
-    distance = sum((a - b).square().flatten(1).mean(1) for a, b in zip(ours, theirs))
+    return sum((a - b).square().flatten(1).mean(1) for a, b in zip(ours, theirs))
+
+
+def quality(image: Tensor, target: Tensor, perceptual: nn.Module) -> dict[str, float]:
+    """Median quality of images [N, 3, R, R] over the photos."""
+    distance = perceptual_distance(image, target, perceptual)
     values = {"psnr": psnr(image, target), "ssim": ssim(image, target), "perceptual": distance}
     return {name: round(float(torch.as_tensor(value).median()), 4) for name, value in values.items()}
 

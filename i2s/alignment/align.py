@@ -19,7 +19,7 @@ from torch import Tensor
 from i2s.alignment import yunet
 from i2s.alignment.geometry import Face, face_square
 from i2s.errors import ImageError, SettingsError
-from i2s.images import read_image, to_pil
+from i2s.images import read_image, to_pil, to_tensor
 
 SIZES = (16, 1024)  # px of the crop, where no size is asked for
 SAME = 0.06  # corners of an aligned photo's crop lie within so many sides of the photo's own
@@ -190,7 +190,7 @@ def paste_back(edited: object, aligned: Aligned, reference: object = None, feath
     new = _pixels(edited)
     layer = new if reference is None else new - _same_size(_pixels(reference), new)
     square = aligned.square
-    photo = torch.from_numpy(np.array(aligned.photo)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    photo = to_tensor(aligned.photo)
     low = np.maximum(np.floor(square.min(0)).astype(int), 0)
     high = np.minimum(np.ceil(square.max(0)).astype(int) + 1, aligned.photo.size)
 
@@ -217,7 +217,7 @@ def _pixels(image: object) -> Tensor:
         tensor = image.detach().float().cpu()
         tensor = tensor[None] if tensor.ndim == 3 else tensor
     else:
-        tensor = torch.from_numpy(np.array(read_image(image))).permute(2, 0, 1)[None].float() / 127.5 - 1
+        tensor = to_tensor(read_image(image))
     if tensor.ndim != 4 or tensor.shape[:2] != (1, 3) or tensor.shape[2] != tensor.shape[3]:
         raise ImageError(f"The edited face has shape {list(tensor.shape)}: give one square image, [3, R, R].")
     return tensor.clamp(-1, 1)

@@ -35,8 +35,7 @@ class FrozenWeight(NamedTuple):
 
     def matches(self, weight: Tensor, dtype: torch.dtype) -> bool:
         """True if the cached copy matches `weight` (same storage and version) and `dtype`."""
-        version = 0 if weight.is_inference() else weight._version  # made in inference mode: it has none
-        same = self.source.data_ptr() == weight.data_ptr() and self.version == version
+        same = self.source.data_ptr() == weight.data_ptr() and self.version == version_of(weight)
         return same and self.source.dtype == weight.dtype and self.weight.dtype == dtype
 
 
@@ -56,8 +55,13 @@ def freeze(weight: Tensor, dtype: torch.dtype, up: bool, size: torch.Size | None
     tiles = None
     if size is not None and not up and dtype == torch.float32 and winograd.pays(source, size):
         tiles = winograd.transform(scaled)
-    version = 0 if weight.is_inference() else weight._version
-    return FrozenWeight(source, version, scaled.contiguous(memory_format=torch.channels_last), squares, tiles)
+    scaled = scaled.contiguous(memory_format=torch.channels_last)
+    return FrozenWeight(source, version_of(weight), scaled, squares, tiles)
+
+
+def version_of(weight: Tensor) -> int:
+    """Count the changes made to a tensor in place; 0 if it was made in inference mode, where none are counted."""
+    return 0 if weight.is_inference() else weight._version
 
 
 def unit_range(x: Tensor) -> Tensor:
